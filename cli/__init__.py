@@ -1,0 +1,1 @@
+"""The ``chandra-search`` command."""

@@ -1,0 +1,1 @@
+"""Contracts every room shares: records, variables, source classes, errors, ports."""

@@ -1,0 +1,115 @@
+"""Pairs of spectra and summaries as arrays: what training and evaluation work on.
+
+``ingest.dataset`` reads and writes it, ``ingest.simulate`` makes it, ``encoders`` trains on it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from common.binning import N_BINS
+from common.errors import InvalidTableError
+from common.records import Detection, Summary
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+SPLIT_FRACTIONS = {"train": 0.69, "calibration": 0.01, "validation": 0.15, "test": 0.15}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Detections with spectra, catalogue variables and, per source, a summary.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in reports.
+    counts : ndarray of float64, shape (n, 400)
+        Counts per bin of 0.5-8 keV.
+    exposure_s : ndarray of float64, shape (n,)
+        Exposure in seconds.
+    source : ndarray of int64, shape (n,)
+        Index of the source each detection belongs to, 0 … n_source - 1.
+    variables : mapping of str to ndarray of float64, shape (n,)
+        The 20 variables, NaN where there is no value.
+    detections : sequence of Detection, length n
+        Keys and catalogue attributes.
+    summaries : sequence of Summary or None, length n_source
+        Text of each source.
+    bibcodes : sequence of str, length n_source
+        Identifier under which each summary is stored as a paper.
+    simulated : bool
+        Whether spectra are simulated; shown wherever results are.
+    """
+
+    name: str
+    counts: FloatArray
+    exposure_s: FloatArray
+    source: IntArray
+    variables: Mapping[str, FloatArray]
+    detections: Sequence[Detection]
+    summaries: Sequence[Summary | None]
+    bibcodes: Sequence[str]
+    simulated: bool
+
+    def __post_init__(self) -> None:
+        n = len(self.counts)
+        lengths = {
+            "exposure_s": len(self.exposure_s),
+            "source": len(self.source),
+            "detections": len(self.detections),
+            **{name: len(values) for name, values in self.variables.items()},
+        }
+        wrong = {name: length for name, length in lengths.items() if length != n}
+        if self.counts.ndim != 2 or self.counts.shape[1] != N_BINS or wrong:
+            raise InvalidTableError(
+                f"dataset {self.name}: counts has shape {self.counts.shape}, expected "
+                f"(n, {N_BINS});"
+                f" other lengths that differ from n: {wrong or 'none'}"
+            )
+        if n and not 0 <= self.source.min() <= self.source.max() < len(self.summaries):
+            raise InvalidTableError(
+                f"dataset {self.name}: source indices run to {self.source.max()}, "
+                f"but there are {len(self.summaries)} sources"
+            )
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @property
+    def n_sources(self) -> int:
+        """Number of sources."""
+        return len(self.summaries)
+
+
+def split_by_source(n_sources: int) -> dict[str, IntArray]:
+    """Split sources 69/1/15/15 in the order of a seeded permutation.
+
+    A split by detection would leak: detections of one source share its text (DESIGN.md,
+    decision 5).
+
+    Parameters
+    ----------
+    n_sources : int
+        Number of sources.
+
+    Returns
+    -------
+    dict of str to ndarray of int64
+        Ascending source indices of ``train``, ``calibration``, ``validation`` and ``test``.
+    """
+    position = np.random.default_rng(0).permutation(n_sources) / n_sources
+    bounds = np.round(np.cumsum([0.0, *SPLIT_FRACTIONS.values()]), 9)
+    return {
+        name: np.flatnonzero((low <= position) & (position < high))
+        for name, low, high in zip(SPLIT_FRACTIONS, bounds[:-1], bounds[1:], strict=True)
+    }
+
+
+def detections_of(dataset: Dataset, sources: IntArray) -> IntArray:
+    """Return the row indices of the detections of these sources."""
+    return np.flatnonzero(np.isin(dataset.source, sources))

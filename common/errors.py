@@ -1,0 +1,53 @@
+"""Errors raised on purpose; the caller decides by branch of this tree.
+
+* ChandraSearchError
+  x InputError              wrong input: correct it, never retried
+    + InvalidSpectrumError
+    + InvalidTableError
+    + InvalidPaperError
+    + InvalidQueryError
+    + BundleError
+  x NotFoundError           unknown identifier or file, never retried
+  x UnavailableError        a service or the store did not answer: retried
+    + StoreLockedError      another process holds the embedded store
+"""
+
+
+class ChandraSearchError(Exception):
+    """Base class of every error this project raises on purpose."""
+
+
+class InputError(ChandraSearchError):
+    """The input is wrong; the message says what to do about it."""
+
+
+class InvalidSpectrumError(InputError):
+    """A file or array is no spectrum that can be used here."""
+
+
+class InvalidTableError(InputError):
+    """A table or dataset lacks what is needed, or contradicts itself."""
+
+
+class InvalidPaperError(InputError):
+    """A paper record has no usable bibcode or abstract."""
+
+
+class InvalidQueryError(InputError):
+    """A query, a filter or a source class cannot be understood."""
+
+
+class BundleError(InputError):
+    """A model bundle is altered, incomplete, or made for something else."""
+
+
+class NotFoundError(ChandraSearchError):
+    """There is no file, detection, paper or collection of that name."""
+
+
+class UnavailableError(ChandraSearchError):
+    """A service did not answer; the same call may succeed later."""
+
+
+class StoreLockedError(UnavailableError):
+    """The embedded store is in use by another process."""

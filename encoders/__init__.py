@@ -1,0 +1,1 @@
+"""Records -> vectors: spectrum autoencoder, text embedders, alignment, bundles, evaluation."""

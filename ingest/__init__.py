@@ -1,0 +1,1 @@
+"""The outside world -> records: OGIP files, catalogues, papers, datasets, simulation."""

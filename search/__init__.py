@@ -1,0 +1,1 @@
+"""Vectors <-> answers: store, filters, queries, HTTP API."""
