@@ -3,15 +3,15 @@
 ``ingest.dataset`` reads and writes it, ``ingest.simulate`` makes it, ``encoders`` trains on it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from common.binning import N_BINS
+from common.binning import BIN_EDGES_KEV, N_BINS
 from common.errors import InvalidTableError
-from common.records import Detection, Summary
+from common.records import Detection, Paper, Spectrum, Summary
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -79,6 +79,37 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.counts)
+
+    def spectrum(self, row: int) -> Spectrum:
+        """Return the spectrum of a detection, its channels being the 400 bins."""
+        return Spectrum(
+            counts=self.counts[row],
+            energy_lo_kev=BIN_EDGES_KEV[:-1],
+            energy_hi_kev=BIN_EDGES_KEV[1:],
+            exposure_s=float(self.exposure_s[row]),
+            energy_source=f"dataset {self.name}",
+        )
+
+    def papers(self) -> Iterator[Paper]:
+        """Yield each source's summary as a paper, marked where it is simulated."""
+        first_row = dict(zip(self.source[::-1].tolist(), range(len(self))[::-1], strict=True))
+        label = "Simulated summary" if self.simulated else "Summary"
+        for source, (summary, bibcode) in enumerate(
+            zip(self.summaries, self.bibcodes, strict=True)
+        ):
+            if summary is None or source not in first_row:
+                continue
+            detection = self.detections[first_row[source]]
+            name = detection.source_name or f"source {source} of {self.name}"
+            yield Paper(
+                bibcode=bibcode,
+                title=f"{label} of {name}",
+                abstract="",
+                source_names=(detection.source_name,) if detection.source_name else (),
+                source_class=detection.source_class,
+                summary=summary,
+                simulated=self.simulated,
+            )
 
     @property
     def n_sources(self) -> int:

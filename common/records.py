@@ -1,7 +1,7 @@
 """The records that travel between rooms, and the stable ids under which they are stored."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -206,21 +206,16 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class IngestReport:
-    """What an ingestion did."""
+class Outcome:
+    """What became of one input; reported only once it is safely stored or refused."""
 
-    ingested: int = 0
-    unchanged: int = 0
-    refused: tuple[Refusal, ...] = ()
-
-    def __add__(self, other: "IngestReport") -> "IngestReport":
-        return IngestReport(
-            self.ingested + other.ingested,
-            self.unchanged + other.unchanged,
-            self.refused + other.refused,
-        )
+    input: str
+    status: Literal["ingested", "unchanged", "refused"]
+    detail: str
+    """Natural key of what was stored, or the reason of the refusal."""
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def total(cls, reports: Iterable["IngestReport"]) -> "IngestReport":
-        """Return the sum of several reports."""
-        return sum(reports, cls())
+    def refused(cls, refusal: Refusal) -> "Outcome":
+        """Return the outcome of a refusal."""
+        return cls(refusal.input, "refused", refusal.reason)

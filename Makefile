@@ -1,0 +1,54 @@
+# Two commands do all their own set-up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo serve test test-slow check format bundle bench clean
+
+help:
+	@echo "make demo       set up, fill a store with simulated data, ask three questions, serve on 127.0.0.1:8000"
+	@echo "make test       set up and run the default test suite"
+	@echo "make test-slow  run the tests marked slow (CI runs them too)"
+	@echo "make check      lint, types, docstrings, import contracts"
+	@echo "make bundle     train the shipped model bundle anew (docs/how-to/train-a-bundle.md)"
+	@echo "make bench      run the benchmarks"
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/chandra-search demo $(DEMO)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow $(PYTEST)
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/numpydoc lint $$(git ls-files 'common/*.py' 'ingest/*.py' 'encoders/*.py' 'search/*.py' 'workers/*.py' 'cli/*.py')
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bundle: $(INSTALLED)
+	rm -rf build/simulated build/bundle
+	$(BIN)/chandra-search simulate --n 12000 --seed 1 --out build/simulated
+	$(BIN)/chandra-search train build/simulated --out build/bundle
+	rm -rf encoders/bundles/simulated && cp -r build/bundle encoders/bundles/simulated
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/ingest_spectra.py
+	$(BIN)/python benchmarks/filtered_query.py
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

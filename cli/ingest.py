@@ -1,0 +1,129 @@
+"""``chandra-search ingest``: files into the store."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from ingest.catalog import Catalogue, read_catalogue
+from ingest.dataset import read_dataset
+from ingest.discover import find_spectra
+from ingest.papers import read_papers
+
+from cli.options import AsJson, Bundle, DataDir, settings_for
+from cli.output import Report, print_json, track
+from common.records import Outcome
+from workers.bootstrap import open_pipeline
+
+REFUSED = 3
+
+app = typer.Typer(no_args_is_help=True, help="Bring spectra, catalogue rows and papers in.")
+
+Release = Annotated[
+    str | None,
+    typer.Option(
+        help="Release of the Chandra Source Catalog the tables come from (2.0, 2.1), for tables "
+        "that say it neither in a column nor in their name.",
+        show_default=False,
+    ),
+]
+
+
+@app.command()
+def spectra(
+    paths: Annotated[
+        list[Path], typer.Argument(help="PHA files, event lists, or folders of them.")
+    ],
+    catalog: Annotated[
+        list[Path] | None,
+        typer.Option(help="Catalogue table to join; may be repeated, the first match wins."),
+    ] = None,
+    radius: Annotated[
+        float, typer.Option(min=0, max=60, help="Match radius around the target, in arcsec.")
+    ] = 3.0,
+    release: Release = None,
+    data_dir: DataDir = None,
+    bundle: Bundle = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ingest spectra: OGIP PHA files (type I and II) and event lists, with their responses.
+
+    Rows of --catalog are joined by release, obsid, obi and region, else by source name, else by
+    the position of the header's target. What matches nothing is ingested without catalogue values.
+
+    Example: chandra-search ingest spectra obs/ --catalog csc21.fits
+    """
+    tables = [read_catalogue(path, release) for path in catalog or []]
+    files = find_spectra(paths)
+    with open_pipeline(settings_for(data_dir, bundle)) as pipeline:
+        outcomes = pipeline.ingest_spectra(
+            track(files, "spectra", len(files)), Catalogue.merge(tables) if tables else None, radius
+        )
+        _finish(outcomes, as_json, each=True)
+
+
+@app.command("catalog")
+def catalogue(
+    tables: Annotated[list[Path], typer.Argument(help="CSV, ECSV, FITS or VOTable files.")],
+    release: Release = None,
+    data_dir: DataDir = None,
+    bundle: Bundle = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ingest catalogue rows: detections without a spectrum yet, completed when it comes.
+
+    Example: chandra-search ingest catalog csc21_observations.fits
+    """
+    read = [read_catalogue(path, release) for path in tables]
+    total = sum(len(one.detections) + len(one.refused) for one in read)
+    with open_pipeline(settings_for(data_dir, bundle)) as pipeline:
+        outcomes = (outcome for one in read for outcome in pipeline.ingest_catalogue(one))
+        _finish(track(outcomes, "catalogue rows", total), as_json)
+
+
+@app.command()
+def papers(
+    files: Annotated[
+        list[Path], typer.Argument(help="JSON lines, ADS API answers (JSON) or BibTeX.")
+    ],
+    data_dir: DataDir = None,
+    bundle: Bundle = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ingest papers: each abstract is summarised in three sections and embedded.
+
+    Example: chandra-search ingest papers export.bib
+    """
+    records = [record for path in files for part in read_papers(path) for record in part]
+    with open_pipeline(settings_for(data_dir, bundle)) as pipeline:
+        _finish(track(pipeline.ingest_papers(records), "papers", len(records)), as_json)
+
+
+@app.command()
+def dataset(
+    path: Annotated[
+        Path, typer.Argument(help="Folder or .npz, see docs/reference/dataset-format.md.")
+    ],
+    data_dir: DataDir = None,
+    bundle: Bundle = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ingest a dataset: arrays of counts with their table and summaries.
+
+    Example: chandra-search ingest dataset my_pairs/
+    """
+    pairs = read_dataset(path)
+    total = len(pairs) + sum(summary is not None for summary in pairs.summaries)
+    with open_pipeline(settings_for(data_dir, bundle)) as pipeline:
+        _finish(track(pipeline.ingest_dataset(pairs), "summaries and spectra", total), as_json)
+
+
+def _finish(outcomes: Iterable[Outcome], as_json: bool, each: bool = False) -> None:
+    """Run the ingestion to its end and report it; exit code 3 when something was refused."""
+    report = Report(outcomes)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        report.print(each)
+    if report.refused:
+        raise typer.Exit(REFUSED)

@@ -1,0 +1,115 @@
+"""What commands say: progress and messages on standard error, answers on standard output."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from common.ports import Progress as ProgressCallback
+from common.records import Outcome
+
+T = TypeVar("T")
+
+REFUSALS_SHOWN = 20
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+answers = Console(highlight=False, soft_wrap=True)
+
+
+def say(message: str) -> None:
+    """Write a message for people."""
+    errors.print(message, markup=False)
+
+
+def print_json(document: Any) -> None:  # noqa: ANN401
+    """Write the one JSON document of a command; NaN is not JSON and would be a bug."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def _bars() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+    )
+
+
+def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Yield items under a progress bar."""
+    with _bars() as bars:
+        yield from bars.track(items, total=total, description=label)
+
+
+@contextmanager
+def stages() -> Iterator[ProgressCallback]:
+    """Give a callback that shows one bar for each stage."""
+    with _bars() as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield report
+
+
+class Report:
+    """The outcomes of an ingestion, counted; refusals kept with their reasons."""
+
+    def __init__(self, outcomes: Iterable[Outcome]) -> None:
+        self.ingested = 0
+        self.unchanged = 0
+        self.refused: list[Outcome] = []
+        self.kept: list[Outcome] = []
+        for outcome in outcomes:
+            self.kept.append(outcome)
+            if outcome.status == "refused":
+                self.refused.append(outcome)
+            elif outcome.status == "ingested":
+                self.ingested += 1
+            else:
+                self.unchanged += 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as every ``ingest`` command answers it."""
+        return {
+            "ingested": self.ingested,
+            "unchanged": self.unchanged,
+            "refused": [{"input": one.input, "reason": one.detail} for one in self.refused],
+        }
+
+    def print(self, each: bool) -> None:
+        """Print a table: of every input, or only of the refused ones."""
+        shown = self.kept if each else self.refused[:REFUSALS_SHOWN]
+        if shown:
+            table = Table("input", "outcome", "stored as, or reason", show_lines=each)
+            for one in shown:
+                notes = "".join(f"\n{note}" for note in one.notes)
+                table.add_row(one.input, one.status, one.detail + notes)
+            Console(highlight=False, markup=False).print(table)
+        if not each and len(self.refused) > len(shown):
+            say(f"… and {len(self.refused) - len(shown):,} more refusals; --json lists them all")
+        answers.print(
+            f"{self.ingested:,} ingested, {self.unchanged:,} unchanged, "
+            f"{len(self.refused):,} refused"
+        )

@@ -1,0 +1,134 @@
+"""``chandra-search status``, ``serve`` and ``demo``."""
+
+import socket
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+import uvicorn
+from ingest.simulate import simulate
+from rich.table import Table
+from search.filters import DetectionFilter, PaperFilter
+from search.formats import render
+from search.settings import SearchSettings
+
+from cli.options import AsJson, Bundle, DataDir, settings_for
+from cli.output import Report, answers, print_json, say, stages, track
+from common.errors import InputError
+from search.app import create_app, open_service
+from search.service import SearchService
+from workers.bootstrap import open_pipeline
+
+DEMO_SEED = 2026
+QUESTION = "obscured active nucleus with an iron line"
+
+Host = Annotated[
+    str | None,
+    typer.Option(
+        help="Address to listen on. Default: 127.0.0.1, this machine only.", show_default=False
+    ),
+]
+Port = Annotated[
+    int | None, typer.Option(min=1, max=65535, help="Default: 8000.", show_default=False)
+]
+
+
+def status(data_dir: DataDir = None, bundle: Bundle = None, as_json: AsJson = False) -> None:
+    """Say what the store holds, and by which model."""
+    service = open_service(settings_for(data_dir, bundle))
+    with service.store:
+        held = asdict(service.status())
+    if as_json:
+        print_json(held)
+        return
+    table = Table("", "", show_header=False)
+    for name, value in held.items():
+        shown = (
+            ", ".join(f"{k} {n:,}" for k, n in value.items())
+            if isinstance(value, dict)
+            else f"{value}"
+        )
+        table.add_row(name.replace("_", " "), shown)
+    answers.print(table)
+
+
+def serve(
+    host: Host = None, port: Port = None, data_dir: DataDir = None, bundle: Bundle = None
+) -> None:
+    """Answer over HTTP; the interactive description is at /docs."""
+    _serve(settings_for(data_dir, bundle, host=host, port=port))
+
+
+def demo(
+    n: Annotated[int, typer.Option("--n", min=20, help="Number of simulated detections.")] = 2000,
+    serve_after: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Open the HTTP service at the end.")
+    ] = True,
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Fill a store of its own (DATA_DIR/demo) with simulated data, ask three questions, serve.
+
+    Nothing simulated gets into your own store. Everything shown is marked as simulated.
+    """
+    settings = settings_for(data_dir, host=host, port=port)
+    settings = settings.model_copy(update={"data_dir": settings.data_dir / "demo"})
+    if serve_after:
+        _require_free_port(settings)
+    with stages() as progress:
+        dataset = simulate(n, DEMO_SEED, progress)
+    total = len(dataset) + dataset.n_sources
+    with open_pipeline(settings) as pipeline:
+        report = Report(track(pipeline.ingest_dataset(dataset), "summaries and spectra", total))
+    report.print(each=False)
+    service = open_service(settings)
+    with service.store:
+        _ask_three(service, dataset.detections[0].key)
+    if serve_after:
+        _serve(settings)
+
+
+def _ask_three(service: SearchService, key: str) -> None:
+    """Ask one question of each kind and print the answers."""
+    of_class = DetectionFilter(classes=("AGN",), where="flux_significance_b >= 5")
+    stored = service.detection(key).payload
+    for title, hits in (
+        (
+            f'1. Text -> spectra: "{QUESTION}", class AGN, flux_significance_b >= 5',
+            service.by_text(QUESTION, "detections", of_class, limit=5),
+        ),
+        (
+            f"2. Spectrum -> papers: what was written about sources like {stored['source_name']} "
+            f"({' > '.join(stored['class_path'])})",
+            service.like(key, "papers", PaperFilter(), limit=5),
+        ),
+        (
+            f"3. Like -> like: spectra like {stored['source_name']}, other sources only",
+            service.like(key, "detections", limit=5),
+        ),
+    ):
+        answers.print(render(hits, "table", title=title))
+
+
+def _serve(settings: SearchSettings) -> None:
+    _require_free_port(settings)
+    app = create_app(settings)
+    say(
+        f"serving {settings.data_dir} at http://{settings.host}:{settings.port} "
+        "(try it at /docs); Ctrl-C stops"
+    )
+    uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning")
+
+
+def _require_free_port(settings: SearchSettings) -> None:
+    """Say so before minutes of work when the port is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as exc:
+            raise InputError(
+                f"cannot listen on {settings.host}:{settings.port} ({exc.strerror}): "
+                "stop what listens there or give another --port"
+            ) from exc
