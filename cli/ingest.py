@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from ingest.catalog import Catalogue, read_catalogue
+from ingest.catalog import Catalogue, read_catalogue, read_detections
 from ingest.dataset import read_dataset
 from ingest.discover import find_spectra
 from ingest.papers import read_papers
@@ -74,7 +74,7 @@ def catalogue(
 
     Example: chandra-search ingest catalog csc21_observations.fits
     """
-    read = [read_catalogue(path, release) for path in tables]
+    read = [read_detections(path, release) for path in tables]
     total = sum(len(one.detections) + len(one.refused) for one in read)
     with open_pipeline(settings_for(data_dir, bundle)) as pipeline:
         outcomes = (outcome for one in read for outcome in pipeline.ingest_catalogue(one))

@@ -84,4 +84,5 @@ def min_max(rate: FloatArray) -> FloatArray:
             "the spectrum is the same in all 400 bins (no counts in 0.5-8 keV?): "
             "its shape is not defined"
         )
-    return (rate - low) / span
+    shape: FloatArray = (rate - low) / span
+    return shape

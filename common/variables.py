@@ -88,7 +88,7 @@ VARIABLES: tuple[Variable, ...] = (
         "keV",
         "phys.temperature;em.X-ray",
         0,
-        100,
+        1e3,
     ),
     Variable("bb_nh", "column density of the absorbed black-body fit", "1e20 cm**-2", _NH, 0, 1e5),
     Variable("bb_stat", "reduced statistic of the absorbed black-body fit", "", _STAT, 0, 1e6),
