@@ -1,0 +1,40 @@
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+MEMORY = Path("/dev/shm")
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def pytest_configure(config):
+    """Keep the stores of tests in memory where there is room: an index costs dozens of fsyncs."""
+    roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2**31
+    if roomy and config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="chandra-search-", dir=MEMORY)
+
+
+def pytest_unconfigure(config):
+    made_here = Path(config.option.basetemp or "")
+    if made_here.parent == MEMORY and made_here.name.startswith("chandra-search-"):
+        shutil.rmtree(made_here, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def repository():
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Real spectra, catalogues and papers beside the repository; the project runs without them."""
+    path = REPOSITORY.parent / "shared" / "data"
+    if not path.is_dir():
+        pytest.skip(f"no test data at {path}")
+    return path
