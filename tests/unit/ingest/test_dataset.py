@@ -1,0 +1,488 @@
+import json
+import re
+import zipfile
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.dataset import Dataset, split_by_source
+from common.errors import InvalidTableError, NotFoundError
+from common.records import Detection, Summary, catalogue_key
+from common.source_class import normalise
+from common.variables import VARIABLE_NAMES
+from ingest.dataset import read_dataset, read_pairs, write_dataset
+from ingest.settings import IngestSettings
+
+
+def arrays_of(n=3, **changes):
+    rng = np.random.default_rng(n)
+    arrays = {
+        "counts": rng.poisson(1.0, size=(n, 400)),
+        "exposure": np.full(n, 1000.0),
+        "source": np.arange(n),
+    } | changes
+    return {name: values for name, values in arrays.items() if values is not None}
+
+
+def section_texts(**changes):
+    return {
+        "source": 0,
+        "nature": "A star.",
+        "xray": "Soft.",
+        "interpretation": "A corona.",
+    } | changes
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "pairs"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def write(folder):
+    def _write(summaries=(), description=None, **changes):
+        np.savez_compressed(folder / "detections.npz", **arrays_of(**changes))
+        if summaries:
+            text = "\n".join(s if isinstance(s, str) else json.dumps(s) for s in summaries)
+            (folder / "summaries.jsonl").write_text(text)
+        if description is not None:
+            (folder / "dataset.json").write_text(json.dumps(description))
+        return folder
+
+    return _write
+
+
+# Real datasets
+
+
+def test_simbench_is_read_whole_and_splits_as_published(shared_data):
+    dataset = read_dataset(shared_data / "simbench")
+    assert (dataset.name, len(dataset), dataset.n_sources) == ("simbench", 11_447, 7_631)
+    assert dataset.simulated
+    assert all(detection.simulated for detection in dataset.detections)
+    test = split_by_source(dataset.n_sources)["test"]
+    assert (len(test), np.isin(dataset.source, test).sum()) == (1_144, 1_719)
+    assert dataset.detections[1].source_class == normalise("LMXB")
+    assert dataset.summaries[1].nature.startswith("This object is a neutron star")
+    assert dataset.summaries[1].method == "simulated"
+    assert dataset.bibcodes[1] == "simbench:1"
+    assert dataset.detections[1].bibcodes == ("simbench:1",)
+
+
+def test_simbench_values_are_those_of_the_file(shared_data):
+    dataset = read_dataset(shared_data / "simbench")
+    with np.load(shared_data / "simbench" / "detections.npz") as file:
+        np.testing.assert_array_equal(dataset.counts, file["counts"])
+        np.testing.assert_array_equal(dataset.source, file["source"])
+        np.testing.assert_array_equal(dataset.exposure_s, file["exposure"])
+        for name in VARIABLE_NAMES:
+            np.testing.assert_array_equal(dataset.variables[name], file[name])
+
+
+def test_csc20_fits_are_grouped_by_name_under_their_catalogue_keys(shared_data):
+    dataset, refusals = read_pairs(shared_data / "csc" / "csc20_fits.npz")
+    first = dataset.detections[0]
+    assert first.key == catalogue_key("2.0", 5479, 0, 17)
+    assert (first.telescope, first.instrument, first.obsid) == ("CHANDRA", "ACIS", 5479)
+    assert first.source_name == "2CXO J062244.5-002044"
+    assert dataset.n_sources == len({d.source_name for d in dataset.detections})
+    assert dataset.summaries == [None] * dataset.n_sources
+    assert np.isnan(dataset.variables["apec_kt"]).all()
+    assert "apec_kt" not in first.variables
+    assert len(dataset) + len(refusals) == 1_588
+
+
+def test_csc20_rows_matched_to_several_sources_are_left_out_by_name(shared_data, caplog):
+    dataset, refusals = read_pairs(shared_data / "csc" / "csc20_fits.npz")
+    confused = catalogue_key("2.0", 5469, 0, 1)
+    assert sum(confused in refusal.input for refusal in refusals) == 25
+    assert confused not in {d.key for d in dataset.detections}
+    read_dataset(shared_data / "csc" / "csc20_fits.npz")
+    assert confused in caplog.text
+
+
+def test_csc20_spectra_drawn_from_fits_are_labelled_simulated(shared_data):
+    dataset = read_dataset(shared_data / "csc" / "csc20_fits.npz")
+    assert dataset.simulated
+    assert all(detection.simulated for detection in dataset.detections)
+
+
+# The format
+
+
+def test_documented_example_works(repository, tmp_path, monkeypatch, capsys):
+    page = (repository / "docs" / "reference" / "dataset-format.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert capsys.readouterr().out == "2 sources\n"
+    dataset = read_dataset(tmp_path / "my_pairs")
+    assert [d.source_class[-1] for d in dataset.detections] == ["QSO", "QSO", "Sy2"]
+    assert not dataset.simulated
+
+
+def test_documentation_names_every_array(repository):
+    page = (repository / "docs" / "reference" / "dataset-format.md").read_text(encoding="utf-8")
+    from ingest.dataset_rows import KINDS
+
+    assert [name for name in KINDS if f"`{name}`" not in page] == []
+
+
+def test_source_labels_may_be_any_text_or_number(write):
+    dataset = read_dataset(
+        write(
+            source=np.array(["b", "a", "b"]),
+            summaries=[section_texts(source="b", bibcode="2003A&A...402..477M")],
+        )
+    )
+    assert dataset.source.tolist() == [1, 0, 1]
+    assert dataset.summaries[0] is None
+    assert dataset.bibcodes == ["pairs:a", "2003A&A...402..477M"]
+    assert dataset.detections[2].bibcodes == ("2003A&A...402..477M",)
+
+
+def test_keys_are_given_or_of_the_catalogue_or_of_the_row(write):
+    ids = {"obsid": np.array([-1, 635, 635]), "obi": np.zeros(3, int), "region_id": np.arange(3)}
+    dataset = read_dataset(
+        write(key=np.array(["mine", "", ""]), release=np.array(["", "2.1", ""]), **ids)
+    )
+    assert [d.key for d in dataset.detections] == ["mine", "csc2.1/635/0/1", "dataset/pairs/2"]
+    assert [d.obsid for d in dataset.detections] == [None, 635, 635]
+
+
+@pytest.mark.parametrize(
+    ("argument", "description", "expected"),
+    [("2.0", {"release": "2.1"}, "2.0"), (None, {"release": "csc20"}, "2.0"), (None, None, "2.1")],
+)
+def test_release_comes_from_argument_then_description_then_default(
+    write, argument, description, expected
+):
+    ids = {name: np.arange(3) for name in ("obsid", "obi", "region_id")}
+    dataset = read_dataset(write(description=description, **ids), release=argument)
+    assert {d.release for d in dataset.detections} == {expected}
+
+
+@pytest.mark.parametrize(
+    ("columns", "description", "expected"),
+    [
+        ({}, None, [True, True, True]),
+        ({}, {"simulated": False}, [False, False, False]),
+        ({"obsid": np.arange(3)}, None, [False, False, False]),
+        ({"name": np.array(["a", "b", "c"])}, None, [False, False, False]),
+        ({"name": np.array(["a", "b", "c"])}, {"simulated": True}, [True, True, True]),
+        ({"simulated": np.array([True, False, False])}, {"simulated": False}, [True, False, False]),
+        ({"obsid": np.arange(3), "drawn_from": np.array(["bb", "", ""])}, None,
+         [True, False, False]),
+    ],
+)  # fmt: skip
+def test_simulated_is_what_the_dataset_says_or_cannot_disprove(
+    write, columns, description, expected
+):
+    dataset = read_dataset(write(description=description, **columns))
+    assert [d.simulated for d in dataset.detections] == expected
+    assert dataset.simulated is any(expected)
+
+
+def test_values_outside_the_valid_range_are_no_values(write):
+    dataset = read_dataset(
+        write(hard_hs=np.float32([-0.5, -1.5, np.inf]), bb_kt=np.array([0, -1, 1]))
+    )
+    np.testing.assert_array_equal(dataset.variables["hard_hs"], [-0.5, np.nan, np.nan])
+    np.testing.assert_array_equal(dataset.variables["bb_kt"], [0.0, np.nan, 1.0])
+    assert [d.variables for d in dataset.detections] == [
+        {"hard_hs": -0.5, "bb_kt": 0.0}, {}, {"bb_kt": 1.0},
+    ]  # fmt: skip
+
+
+def test_times_without_zone_are_utc(write):
+    dataset = read_dataset(write(observed_at=np.array(["2003-05-14T10:20:30", "", "2003-05-14"])))
+    assert dataset.detections[0].observed_at == datetime(2003, 5, 14, 10, 20, 30, tzinfo=UTC)
+    assert dataset.detections[1].observed_at is None
+
+
+def test_unknown_class_keeps_the_row_and_warns(write, caplog):
+    dataset = read_dataset(write(source_class=np.array(["AGN", "Sy7", ""])))
+    assert [d.source_class for d in dataset.detections] == [normalise("AGN"), (), ()]
+    assert "Sy7" in caplog.text
+
+
+def test_unknown_arrays_are_not_opened(write):
+    path = write() / "detections.npz"
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("facts.npy", b"no array at all")
+    assert len(read_dataset(path.parent)) == 3
+
+
+# Round trip
+
+TEXT = st.text("abc ÄΩ*&.", min_size=1).filter(str.strip)
+
+
+@st.composite
+def datasets(draw):
+    n_sources = draw(st.integers(1, 4))
+    extra = draw(st.lists(st.integers(0, n_sources - 1), max_size=3))
+    source = np.array(draw(st.permutations([*range(n_sources), *extra])))
+    n = len(source)
+    rng = np.random.default_rng(draw(st.integers(0, 2**31)))
+    whole = draw(st.booleans())
+    counts = rng.poisson(2.0, size=(n, 400)) if whole else rng.gamma(2.0, size=(n, 400))
+    variables = {name: np.full(n, np.nan) for name in VARIABLE_NAMES}
+    for name in ("hard_hs", "var_prob_b"):
+        values = st.one_of(st.just(np.nan), st.floats(0, 1, width=draw(st.sampled_from([32, 64]))))
+        variables[name] = np.array(draw(st.lists(values, min_size=n, max_size=n)))
+    flags = draw(st.lists(st.booleans(), min_size=n, max_size=n))
+    simulated = any(flags)
+    methods = st.sampled_from(["given", "extractive", "simulated"])
+    summaries = [
+        draw(st.one_of(st.none(), st.builds(Summary, TEXT, TEXT, TEXT, methods)))
+        for _ in range(n_sources)
+    ]
+    name = draw(TEXT)
+    bibcodes = [
+        f"2003A&A...402..{i:03d}M" if summary else f"{name}:{i}"
+        for i, summary in enumerate(summaries)
+    ]
+    positions = st.one_of(st.none(), st.floats(-90, 90).map(abs))
+    exposure_s = rng.uniform(1, 1e5, size=n)
+    detections = [
+        Detection(
+            key=f"key/{row}",
+            telescope=draw(st.sampled_from(["CHANDRA", "XMM"])),
+            instrument=draw(st.sampled_from(["ACIS", "PN"])),
+            obsid=draw(st.one_of(st.none(), st.integers(0, 99_999))),
+            obi=draw(st.one_of(st.none(), st.integers(0, 9))),
+            region_id=draw(st.one_of(st.none(), st.integers(0, 9_999))),
+            release=draw(st.sampled_from([None, "2.0", "2.1"])),
+            source_name=draw(st.one_of(st.none(), TEXT)),
+            ra_deg=draw(positions),
+            dec_deg=draw(positions),
+            observed_at=draw(st.one_of(st.none(), st.datetimes(timezones=st.just(UTC)))),
+            exposure_s=float(exposure_s[row]),
+            source_class=draw(st.sampled_from([(), normalise("Sy1"), normalise("LMXB")])),
+            variables={k: float(v[row]) for k, v in variables.items() if np.isfinite(v[row])},
+            bibcodes=(bibcodes[source[row]],) if summaries[source[row]] else (),
+            simulated=flags[row],
+        )
+        for row in range(n)
+    ]
+    return Dataset(
+        name=name,
+        counts=counts.astype(float),
+        exposure_s=exposure_s,
+        source=source,
+        variables=variables,
+        detections=detections,
+        summaries=summaries,
+        bibcodes=bibcodes,
+        simulated=simulated,
+    )
+
+
+def assert_same(actual, expected):
+    assert actual.name == expected.name
+    assert actual.simulated == expected.simulated
+    assert actual.detections == expected.detections
+    assert list(actual.summaries) == list(expected.summaries)
+    assert list(actual.bibcodes) == list(expected.bibcodes)
+    np.testing.assert_array_equal(actual.counts, expected.counts)
+    np.testing.assert_array_equal(actual.exposure_s, expected.exposure_s)
+    np.testing.assert_array_equal(actual.source, expected.source)
+    for name in VARIABLE_NAMES:
+        np.testing.assert_array_equal(actual.variables[name], expected.variables[name])
+
+
+@given(datasets())
+@settings(max_examples=40, deadline=None)
+def test_written_dataset_is_read_back_as_it_was(tmp_path_factory, dataset):
+    folder = tmp_path_factory.mktemp("dataset")
+    write_dataset(dataset, folder)
+    assert_same(read_dataset(folder), dataset)
+
+
+def test_writing_again_replaces_the_whole_dataset(folder, write):
+    write(summaries=[section_texts()], n=3)
+    smaller = replace(read_dataset(write(n=2, summaries=[section_texts()])), summaries=[None, None])
+    write_dataset(smaller, folder)
+    assert read_dataset(folder).summaries == [None, None]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "dataset.json", "detections.npz", "summaries.jsonl",
+    ]  # fmt: skip
+
+
+def test_writing_sources_without_detections_is_refused(folder, write):
+    dataset = read_dataset(write())
+    more = replace(dataset, summaries=[None] * 4, bibcodes=["a", "b", "c", "d"])
+    with pytest.raises(InvalidTableError, match="sources 3 have no detection"):
+        write_dataset(more, folder / "out")
+
+
+# What is refused
+
+
+def counts_with(row, value):
+    counts = np.random.default_rng(0).poisson(1.0, size=(3, 400)).astype(float)
+    counts[row] = value
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"counts": None}, "no array counts"),
+        ({"exposure": None, "source": None}, r"no array exposure, source \(or name\)"),
+        ({"counts": counts_with(1, -1.0)}, "counts are negative or not finite in rows 1"),
+        ({"counts": counts_with(2, np.nan)}, "counts are negative or not finite in rows 2"),
+        ({"counts": counts_with(2, np.inf)}, "counts are negative or not finite in rows 2"),
+        ({"counts": counts_with([0, 2], 0.0)}, r"same in all bins.* in rows 0, 2"),
+        ({"exposure": np.array([1.0, 0.0, np.nan])}, "exposure is not positive in rows 1, 2"),
+        ({"exposure": np.ones(2)}, r"exposure \(2,\) instead of \(3,\)"),
+        ({"counts": np.ones((3, 399))}, r"counts \(3, 399\) instead of \(3, 400\)"),
+        ({"counts": np.float64(1.0)}, "wrong shape"),
+        ({"n": 0}, "no rows"),
+        ({"ra": np.array([0.0, 361.0, np.nan])}, "no ICRS position in degrees in rows 1"),
+        ({"source": np.array(["a", "", "b"])}, "source is empty in rows 1"),
+        ({"obsid": np.array([1.5, 2.0, 3.0])}, "array obsid is of type float64, expected integers"),
+        ({"key": np.array(list("aab")), "source": np.zeros(3, int)}, "rows 0, 1 .* detection a"),
+        ({"release": np.array(["x", "", ""])}, "release 'x' is not known"),
+        ({"observed_at": np.array(["May", "", ""])}, "observed_at 'May' is no time"),
+    ],
+)  # fmt: skip
+def test_arrays_that_cannot_be_used_are_refused_with_the_reason(write, changes, message):
+    with pytest.raises(InvalidTableError, match=message):
+        read_dataset(write(**changes))
+
+
+def test_many_wrong_rows_are_counted(write):
+    counts = np.zeros((30, 400))
+    with pytest.raises(InvalidTableError, match=r"rows 0, 1, .*, 9 … \(30 in all\)"):
+        read_dataset(write(n=30, counts=counts))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([section_texts(source=7)], "line 1: source 7 is in no row"),
+        ([section_texts(source=True)], "line 1: source True is in no row"),
+        ([section_texts(source=[0])], "line 1: source .* is in no row"),
+        (["[1]"], "line 1: source None is in no row"),
+        ([section_texts(), section_texts()], "line 2: source 0 has a summary in line 1"),
+        ([section_texts(xray=" ")], "line 1: section xray is missing or empty"),
+        ([section_texts(nature=None)], "line 1: section nature is missing or empty"),
+        ([section_texts(nature="x" * 50_001)], "section nature has 50,001 characters"),
+        ([section_texts(), "{"], "line 2: not valid JSON"),
+        (["[" * 100_000], "line 1: not valid JSON"),
+        ([section_texts(method="guessed")], "method 'guessed' is not known"),
+        ([section_texts(bibcode=3)], "bibcode 3 is no text"),
+        ([section_texts(bibcode="x"), section_texts(source=1, xray="Hard.", bibcode="x")],
+         "sources 0 and 1 have different summaries under bibcode x"),
+    ],
+)  # fmt: skip
+def test_summaries_that_cannot_be_used_are_refused_with_line_and_reason(write, lines, message):
+    with pytest.raises(InvalidTableError, match=message):
+        read_dataset(write(summaries=lines))
+
+
+def test_sources_may_share_one_paper(write):
+    same = [section_texts(bibcode="x"), section_texts(source=1, bibcode="x")]
+    assert read_dataset(write(summaries=same)).bibcodes[:2] == ["x", "x"]
+
+
+@pytest.mark.parametrize("description", [[], "text", {"name": 3}, {"simulated": "no"}])
+def test_description_of_other_types_is_refused(write, description):
+    with pytest.raises(InvalidTableError, match=r"dataset\.json: expected an object"):
+        read_dataset(write(description=description))
+
+
+def test_missing_dataset_is_not_found(folder):
+    with pytest.raises(NotFoundError, match=r"detections\.npz"):
+        read_dataset(folder)
+    with pytest.raises(NotFoundError, match="nothing"):
+        read_dataset(folder / "nothing")
+
+
+# Files from strangers
+
+
+def npy_header(shape, dtype="<f8"):
+    text = str({"descr": dtype, "fortran_order": False, "shape": shape})
+    header = (text + " " * (64 - (10 + len(text) + 1) % 64) + "\n").encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
+def replace_member(path, name, data):
+    np.savez_compressed(path, **arrays_of(**{name: None}))
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{name}.npy", data)
+
+
+def test_arrays_larger_than_the_limit_are_refused_before_reading(write):
+    path = write(n=300)
+    with pytest.raises(InvalidTableError, match=r"more than 0\.5: .*CHANDRA_MAX_FILE_MB"):
+        read_dataset(path, IngestSettings(max_file_mb=0.5))
+
+
+def test_limit_counts_what_arrays_become_in_memory(write):
+    path = write(counts=np.eye(3, 400, dtype=np.int8) + np.zeros((3, 400), np.int8))
+    with pytest.raises(InvalidTableError, match="CHANDRA_MAX_FILE_MB"):
+        read_dataset(path, IngestSettings(max_file_mb=3 * 400 * 7 / 2**20))
+
+
+def test_compressed_zeros_do_not_expand_beyond_the_limit(folder):
+    n = 20_000  # 64 MB that take 62 kB in the file
+    np.savez_compressed(folder / "detections.npz", counts=np.zeros((n, 400)))
+    assert (folder / "detections.npz").stat().st_size < 200_000
+    with pytest.raises(InvalidTableError, match="its arrays take 61 MiB, more than 10"):
+        read_dataset(folder, IngestSettings(max_file_mb=10))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        npy_header((10**12, 400)) + bytes(8),
+        npy_header((3, 400)) + bytes(8),
+        npy_header((-3, -400)) + bytes(9600),
+        b"\x93NUMPY\x09\x00" + bytes(100),
+        b"\x93NUMPY\x01\x00\x40\x00" + b"(" * 64,
+        b"",
+        b"no array",
+    ],
+)
+def test_arrays_that_lie_about_themselves_are_refused(folder, data):
+    replace_member(folder / "detections.npz", "counts", data)
+    with pytest.raises(InvalidTableError, match=r"cannot be read as \.npz"):
+        read_dataset(folder)
+
+
+def test_pickled_arrays_are_refused(folder):
+    replace_member(folder / "detections.npz", "name", npy_header((3,), "|O") + b"cos\nsystem\n")
+    with pytest.raises(InvalidTableError, match="array name is of type object, expected text"):
+        read_dataset(folder)
+
+
+def test_truncated_files_are_refused(write):
+    path = write() / "detections.npz"
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(InvalidTableError, match=r"cannot be read as \.npz"):
+        read_dataset(path.parent)
+
+
+def test_damaged_bytes_are_refused(write):
+    path = write() / "detections.npz"
+    data = bytearray(path.read_bytes())
+    data[400:420] = bytes(20)
+    path.write_bytes(data)
+    with pytest.raises(InvalidTableError, match=r"cannot be read as \.npz"):
+        read_dataset(path.parent)
+
+
+def test_large_summaries_are_refused_before_reading(write):
+    path = write(summaries=[section_texts(nature="x" * 40_000)])
+    with pytest.raises(InvalidTableError, match=r"summaries\.jsonl is larger"):
+        read_dataset(path, IngestSettings(max_file_mb=0.03))
