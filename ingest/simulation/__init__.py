@@ -1,0 +1,1 @@
+"""The parts of the built-in simulator: physics, instrument, population, measurement, prose."""
