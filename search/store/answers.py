@@ -1,0 +1,37 @@
+"""What both engines do to an answer, so that it does not tell them apart."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from qdrant_client import models
+
+from search.store.base import PointId
+
+
+class FacetHit(Protocol):
+    """A value of a payload field and how many points hold it."""
+
+    @property
+    def value(self) -> str | int | bool:
+        """The value."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """Number of points."""
+        ...
+
+
+def in_order(records: Sequence[models.Record], ids: Sequence[PointId]) -> list[models.Record]:
+    """Return records in the order in which their ids were asked for."""
+    by_id = {str(record.id): record for record in records}
+    return [by_id[str(identifier)] for identifier in ids if str(identifier) in by_id]
+
+
+def facet_counts(hits: Iterable[FacetHit]) -> dict[str, int]:
+    """Return counts by value, most frequent first; flags are spelled ``true`` and ``false``."""
+    counts = {
+        str(hit.value).lower() if isinstance(hit.value, bool) else str(hit.value): hit.count
+        for hit in hits
+    }
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

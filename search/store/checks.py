@@ -1,0 +1,211 @@
+"""Checks that both engines share: what would be stored or asked wrongly is refused here.
+
+The embedded engine stores NaN vectors without a word, keeps half of a failed batch, and panics at
+a NaN in a filter; JSON turns a NaN into a missing bound. So nothing reaches an engine unchecked.
+"""
+
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from uuid import UUID
+
+import numpy as np
+from qdrant_client import models
+
+from common.errors import InputError, InvalidQueryError
+from search.store.base import MAX_LIMIT, NearestQuery, PointId, Vector
+
+MAX_BODY_BYTES = 4_000_000  # request bodies far beyond 5 MB end as time-outs
+_BYTES_PER_NUMBER = 24  # of a float64 in JSON, comma included
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
+
+
+def check_name(name: str) -> str:
+    """Return a collection or alias name, refused if it could not be a folder and a URL segment."""
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"{name!r} cannot name a collection: use letters, digits and _ . @ -, "
+            "at most 128, the first a letter or digit"
+        )
+    return name
+
+
+def check_limit(limit: int) -> int:
+    """Return a limit inside 1 … `MAX_LIMIT`."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidQueryError(f"limit is {limit}: give a number from 1 to {MAX_LIMIT:,}")
+    return limit
+
+
+def parse_id(identifier: PointId) -> int | UUID:
+    """Return a point id as a number or a UUID; anything else is refused."""
+    if isinstance(identifier, UUID) or (isinstance(identifier, int) and 0 <= identifier < 2**64):
+        return identifier
+    try:
+        return UUID(str(identifier))
+    except ValueError as exc:
+        raise InputError(
+            f"{identifier!r} is no point id: give a UUID or a whole number from 0 on"
+        ) from exc
+
+
+def check_vectors(collection: str, stored: Mapping[str, int], wanted: Mapping[str, int]) -> None:
+    """Refuse an existing collection whose vectors have other names or sizes than wanted."""
+    if dict(stored) != dict(wanted):
+        raise InputError(
+            f"collection {collection} exists with vectors {dict(stored)}, wanted {dict(wanted)}: "
+            "use another collection name or delete that one"
+        )
+
+
+def check_query(query: NearestQuery) -> list[float]:
+    """Return the vector of a query as numbers; its limit and filter are checked too."""
+    check_limit(query.limit)
+    check_filter(query.query_filter)
+    return finite_vector(query.vector)
+
+
+def finite_vector(vector: Vector) -> list[float]:
+    """Return a query vector, shape (size,), as a list of finite float32 numbers."""
+    with np.errstate(over="ignore"):
+        array = np.asarray(vector, dtype=np.float32)
+    if array.ndim != 1 or not np.isfinite(array).all():
+        raise InvalidQueryError(
+            f"a query vector of shape {array.shape} must be one row of finite numbers"
+        )
+    numbers: list[float] = array.tolist()
+    return numbers
+
+
+def check_filter(node: object) -> None:
+    """Refuse numbers without an equal in the engine, and conditions that ask nothing."""
+    if isinstance(node, float):
+        if not math.isfinite(node):
+            raise InvalidQueryError(f"{node} in a filter: give a finite number")
+    elif isinstance(node, int):
+        if abs(node) >= 2**63:
+            raise InvalidQueryError(f"{node} in a filter: give a number of 64 bits")
+    elif isinstance(node, list):
+        for value in node:
+            check_filter(value)
+    elif given := getattr(node, "model_fields_set", None):
+        # Not isinstance: on pydantic models it costs more than the rest of a query's checks.
+        if type(node) is models.FieldCondition and given == {"key"}:
+            raise InvalidQueryError(f"the filter names {node.key!r} but asks nothing of it")
+        for name in given:
+            check_filter(getattr(node, name))
+
+
+def check_points(
+    collection: str, points: Sequence[models.PointStruct], sizes: Mapping[str, int]
+) -> Iterator[list[models.PointStruct]]:
+    """Check all points, then return them in batches whose JSON stays below 5 MB.
+
+    Parameters
+    ----------
+    collection : str
+        Where they go, for messages.
+    points : sequence of PointStruct
+        Points with named vectors.
+    sizes : mapping of str to int
+        Named vectors of the collection and their sizes.
+
+    Returns
+    -------
+    iterator of list of PointStruct
+        The same points in the same order.
+
+    Raises
+    ------
+    InputError
+        If an id, a vector or a payload cannot be stored. Nothing has been written then.
+    """
+    rows: dict[str, list[list[float]]] = defaultdict(list)
+    owners: dict[str, list[models.PointStruct]] = defaultdict(list)
+    weights = []
+    for point in points:
+        weight = _check_id_and_payload(collection, point)
+        for name, row in _named_vectors(collection, point, sizes).items():
+            rows[name].append(row)
+            owners[name].append(point)
+            weight += _BYTES_PER_NUMBER * len(row)
+        weights.append(weight)
+    for name, vectors in rows.items():
+        _check_finite(collection, name, vectors, owners[name])
+    return _batches(points, weights)
+
+
+def _check_id_and_payload(collection: str, point: models.PointStruct) -> int:
+    """Return the size of the payload in JSON."""
+    parse_id(point.id)
+    try:
+        return len(json.dumps(point.payload, allow_nan=False))
+    except (TypeError, ValueError) as exc:
+        raise InputError(
+            f"{collection}: the payload of point {point.id} is not JSON ({exc}): leave out what "
+            "has no value, write dates as RFC 3339 text"
+        ) from exc
+
+
+def _named_vectors(
+    collection: str, point: models.PointStruct, sizes: Mapping[str, int]
+) -> dict[str, list[float]]:
+    vectors = point.vector
+    if not isinstance(vectors, dict):
+        raise InputError(
+            f"{collection}: point {point.id} has a vector without a name, expected some of "
+            f"{', '.join(sizes)}"
+        )
+    checked: dict[str, list[float]] = {}
+    for name, row in vectors.items():
+        if name not in sizes:
+            raise InputError(
+                f"{collection}: point {point.id} has an unknown vector {name!r}, expected some of "
+                f"{', '.join(sizes)}"
+            )
+        if not isinstance(row, list) or len(row) != sizes[name]:
+            length = len(row) if isinstance(row, list) else type(row).__name__
+            raise InputError(
+                f"{collection}: vector {name!r} of point {point.id} has {length} numbers, "
+                f"expected {sizes[name]}"
+            )
+        checked[name] = row  # type: ignore[assignment]  # nested lists fail in _check_finite
+    return checked
+
+
+def _check_finite(
+    collection: str,
+    name: str,
+    rows: list[list[float]],
+    owners: Sequence[models.PointStruct],
+) -> None:
+    try:
+        with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused
+            array = np.array(rows, dtype=np.float32)  # (n_point, size)
+    except (TypeError, ValueError) as exc:
+        raise InputError(f"{collection}: vector {name!r} does not hold numbers: {exc}") from exc
+    if array.ndim != 2:
+        raise InputError(f"{collection}: vector {name!r} holds lists, expected numbers")
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    if bad.size:
+        raise InputError(
+            f"{collection}: vector {name!r} of point {owners[bad[0]].id} has numbers that are "
+            f"not finite ({bad.size} of {len(rows)} points): encode it again"
+        )
+
+
+def _batches(
+    points: Sequence[models.PointStruct], weights: Sequence[int]
+) -> Iterator[list[models.PointStruct]]:
+    batch: list[models.PointStruct] = []
+    total = 0
+    for point, weight in zip(points, weights, strict=True):
+        if batch and total + weight > MAX_BODY_BYTES:
+            yield batch
+            batch, total = [], 0
+        batch.append(point)
+        total += weight
+    if batch:
+        yield batch

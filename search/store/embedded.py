@@ -1,0 +1,197 @@
+"""The engine in this process: Qdrant Edge, one shard and one folder per collection, no server."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import qdrant_edge as edge
+from qdrant_client import models
+
+from search.store.answers import facet_counts, in_order
+from search.store.base import (
+    CollectionSchema,
+    NearestQuery,
+    PointId,
+    Vector,
+    WithPayload,
+    WithVectors,
+)
+from search.store.checks import check_filter, check_limit, check_points, check_query, parse_id
+from search.store.edge_translation import (
+    from_id,
+    from_record,
+    from_scored,
+    to_filter,
+    to_point,
+    to_query,
+)
+from search.store.shards import Shard, Shards, edge_errors
+
+_FLUSH_EVERY = 20_000  # points; those not flushed are replayed from the log at the next start
+
+
+class EmbeddedStore:
+    """A `Store` in one folder, for one process at a time.
+
+    What ``upsert`` has returned is in Edge's write-ahead log and survives ``kill -9``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the store in a folder, or raise StoreLockedError if it is in use."""
+        self._shards = Shards(path)
+
+    @property
+    def engine(self) -> Literal["embedded"]:
+        """Which engine answers."""
+        return "embedded"
+
+    def create_collection(self, name: str, schema: CollectionSchema) -> None:
+        """Create a collection with its payload indexes; see `Store`."""
+        self._shards.create(name, schema)
+
+    def collections(self) -> list[str]:
+        """Return the names of all collections; see `Store`."""
+        return self._shards.names()
+
+    def delete_collection(self, name: str) -> None:
+        """Delete a collection and its aliases; see `Store`."""
+        self._shards.delete(name)
+
+    def set_alias(self, alias: str, collection: str) -> None:
+        """Let an alias name this collection; see `Store`."""
+        self._shards.set_alias(alias, collection)
+
+    def resolve(self, alias: str) -> str | None:
+        """Return the collection that an alias names; see `Store`."""
+        return self._shards.resolve(alias)
+
+    def upsert(self, collection: str, points: Sequence[models.PointStruct]) -> None:
+        """Insert or replace points; see `Store`."""
+        shard = self._shards.get(collection)
+        for batch in check_points(shard.name, points, shard.schema.sizes):
+            with edge_errors(shard.name):
+                shard.edge.update(
+                    edge.UpdateOperation.upsert_points([to_point(point) for point in batch])
+                )
+        shard.unflushed += len(points)
+        if shard.unflushed >= _FLUSH_EVERY:
+            shard.flush()
+
+    def retrieve(
+        self,
+        collection: str,
+        ids: Sequence[PointId],
+        with_payload: WithPayload = True,
+        with_vectors: WithVectors = False,
+    ) -> list[models.Record]:
+        """Return the points of these ids; see `Store`."""
+        shard = self._shards.get(collection)
+        wanted = [parse_id(identifier) for identifier in ids]
+        with edge_errors(shard.name):
+            records = shard.edge.retrieve([*wanted], with_payload, with_vectors)
+        return in_order([from_record(record) for record in records], wanted)
+
+    def query(
+        self,
+        collection: str,
+        vector: Vector,
+        using: str,
+        query_filter: models.Filter | None = None,
+        limit: int = 10,
+        with_payload: WithPayload = True,
+        with_vectors: WithVectors = False,
+    ) -> list[models.ScoredPoint]:
+        """Return the points nearest to a vector; see `Store`."""
+        shard = self._shards.get(collection)
+        query = NearestQuery(vector, using, query_filter, limit, with_payload, with_vectors)
+        request = _request(shard, query)
+        with edge_errors(shard.name):
+            found = shard.edge.query(request)
+        return [from_scored(point) for point in found]
+
+    def query_batch(
+        self, collection: str, queries: Sequence[NearestQuery]
+    ) -> list[list[models.ScoredPoint]]:
+        """Answer several queries in one call; see `Store`."""
+        shard = self._shards.get(collection)
+        request = edge.QueryBatchRequest([_request(shard, query) for query in queries])
+        with edge_errors(shard.name):
+            answers = shard.edge.query_batch(request)
+        return [[from_scored(point) for point in found] for found in answers]
+
+    def count(self, collection: str, query_filter: models.Filter | None = None) -> int:
+        """Return the exact number of points that match; see `Store`."""
+        shard = self._shards.get(collection)
+        request = edge.CountRequest(exact=True, filter=_filter(shard, query_filter))
+        with edge_errors(shard.name):
+            return shard.edge.count(request)
+
+    def facet(
+        self,
+        collection: str,
+        key: str,
+        query_filter: models.Filter | None = None,
+        limit: int = 50,
+    ) -> dict[str, int]:
+        """Return how many points hold each value of an indexed field; see `Store`."""
+        shard = self._shards.get(collection)
+        request = edge.FacetRequest(
+            key, limit=check_limit(limit), exact=True, filter=_filter(shard, query_filter)
+        )
+        with edge_errors(shard.name):
+            return facet_counts(shard.edge.facet(request).hits)
+
+    def scroll(
+        self,
+        collection: str,
+        query_filter: models.Filter | None = None,
+        limit: int = 100,
+        offset: int | str | None = None,
+        with_payload: WithPayload = True,
+        with_vectors: WithVectors = False,
+    ) -> tuple[list[models.Record], int | str | None]:
+        """Return points in the order of their ids, and the next offset; see `Store`."""
+        shard = self._shards.get(collection)
+        request = edge.ScrollRequest(
+            offset=None if offset is None else parse_id(offset),
+            limit=check_limit(limit),
+            filter=_filter(shard, query_filter),
+            with_payload=with_payload,
+            with_vector=with_vectors,
+        )
+        with edge_errors(shard.name):
+            records, following = shard.edge.scroll(request)
+        page = [from_record(record) for record in records]
+        return page, None if following is None else from_id(following)
+
+    def optimize(self, collection: str) -> None:
+        """Build the vector index; Edge lets no other Python thread run meanwhile."""
+        shard = self._shards.get(collection)
+        with edge_errors(shard.name):
+            shard.edge.optimize()
+        shard.flush()
+
+    def close(self) -> None:
+        """Write what is pending and let go of the folder; see `Store`."""
+        self._shards.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _request(shard: Shard, query: NearestQuery) -> edge.QueryRequest:
+    return to_query(query, check_query(query), shard.schema.payload_indexes)
+
+
+def _filter(shard: Shard, query_filter: models.Filter | None) -> edge.Filter | None:
+    check_filter(query_filter)
+    return to_filter(query_filter, shard.schema.payload_indexes)

@@ -1,0 +1,281 @@
+"""The engine behind a URL: a Qdrant server, through qdrant-client over HTTP."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from json import JSONDecodeError
+from types import TracebackType
+from typing import Literal, Self
+
+from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from common.errors import (
+    ChandraSearchError,
+    InputError,
+    InvalidQueryError,
+    NotFoundError,
+    UnavailableError,
+)
+from search.store.answers import facet_counts, in_order
+from search.store.base import (
+    CollectionSchema,
+    NearestQuery,
+    PointId,
+    Vector,
+    WithPayload,
+    WithVectors,
+)
+from search.store.checks import (
+    check_filter,
+    check_limit,
+    check_name,
+    check_points,
+    check_query,
+    check_vectors,
+    parse_id,
+)
+
+
+class ServerStore:
+    """A `Store` on a Qdrant server, shared by any number of processes.
+
+    Nothing is retried here: an UnavailableError is the caller's to repeat.
+    """
+
+    def __init__(self, url: str, api_key: str | None = None, timeout_s: float = 5.0) -> None:
+        self._url = url
+        # The client's version check warns from a thread of its own; a server that does not
+        # understand us says so in an answer.
+        self._client = QdrantClient(
+            url=url, api_key=api_key, timeout=math.ceil(timeout_s), check_compatibility=False
+        )
+
+    @property
+    def engine(self) -> Literal["server"]:
+        """Which engine answers."""
+        return "server"
+
+    def create_collection(self, name: str, schema: CollectionSchema) -> None:
+        """Create a collection with its payload indexes; see `Store`."""
+        check_name(name)
+        if current := self.resolve(name):
+            raise InputError(f"{name} is an alias of {current}: use another name")
+        with self._errors(InputError):
+            if not self._client.collection_exists(name):
+                self._create(name, schema)
+            info = self._client.get_collection(name)
+            check_vectors(name, _sizes(info), schema.sizes)
+            for field in sorted(schema.payload_indexes.keys() - info.payload_schema.keys()):
+                self._client.create_payload_index(name, field, schema.payload_indexes[field])
+
+    def collections(self) -> list[str]:
+        """Return the names of all collections; see `Store`."""
+        with self._errors(InputError):
+            return sorted(found.name for found in self._client.get_collections().collections)
+
+    def delete_collection(self, name: str) -> None:
+        """Delete a collection and its aliases; see `Store`."""
+        if current := self.resolve(name):
+            raise NotFoundError(f"{name} is an alias: delete collection {current}")
+        with self._errors(InputError):
+            if not self._client.delete_collection(name):
+                raise NotFoundError(f"no collection {name!r} on {self._url}")
+
+    def set_alias(self, alias: str, collection: str) -> None:
+        """Let an alias name this collection; see `Store`."""
+        check_name(alias)
+        name = self.resolve(collection) or collection
+        create = models.CreateAlias(collection_name=name, alias_name=alias)
+        delete = models.DeleteAlias(alias_name=alias)
+        operations: list[models.AliasOperations] = [
+            models.CreateAliasOperation(create_alias=create)
+        ]
+        if self.resolve(alias):
+            operations.insert(0, models.DeleteAliasOperation(delete_alias=delete))
+        with self._errors(InputError):
+            self._client.update_collection_aliases(operations)
+
+    def resolve(self, alias: str) -> str | None:
+        """Return the collection that an alias names; see `Store`."""
+        with self._errors(InputError):
+            aliases = self._client.get_aliases().aliases
+        return next((a.collection_name for a in aliases if a.alias_name == alias), None)
+
+    def upsert(self, collection: str, points: Sequence[models.PointStruct]) -> None:
+        """Insert or replace points; see `Store`."""
+        with self._errors(InputError):
+            sizes = _sizes(self._client.get_collection(collection))
+            for batch in check_points(collection, points, sizes):
+                self._client.upsert(collection, batch, wait=True)
+
+    def retrieve(
+        self,
+        collection: str,
+        ids: Sequence[PointId],
+        with_payload: WithPayload = True,
+        with_vectors: WithVectors = False,
+    ) -> list[models.Record]:
+        """Return the points of these ids; see `Store`."""
+        wanted = [parse_id(identifier) for identifier in ids]
+        with self._errors():
+            found = self._client.retrieve(collection, wanted, with_payload, with_vectors)
+        return in_order(found, wanted)
+
+    def query(
+        self,
+        collection: str,
+        vector: Vector,
+        using: str,
+        query_filter: models.Filter | None = None,
+        limit: int = 10,
+        with_payload: WithPayload = True,
+        with_vectors: WithVectors = False,
+    ) -> list[models.ScoredPoint]:
+        """Return the points nearest to a vector; see `Store`."""
+        query = NearestQuery(vector, using, query_filter, limit, with_payload, with_vectors)
+        return self.query_batch(collection, [query])[0]
+
+    def query_batch(
+        self, collection: str, queries: Sequence[NearestQuery]
+    ) -> list[list[models.ScoredPoint]]:
+        """Answer several queries in one call; see `Store`."""
+        requests = [_request(query) for query in queries]
+        with self._errors():
+            answers = self._client.query_batch_points(collection, requests)
+        return [answer.points for answer in answers]
+
+    def count(self, collection: str, query_filter: models.Filter | None = None) -> int:
+        """Return the exact number of points that match; see `Store`."""
+        check_filter(query_filter)
+        with self._errors():
+            return self._client.count(collection, query_filter, exact=True).count
+
+    def facet(
+        self,
+        collection: str,
+        key: str,
+        query_filter: models.Filter | None = None,
+        limit: int = 50,
+    ) -> dict[str, int]:
+        """Return how many points hold each value of an indexed field; see `Store`."""
+        check_filter(query_filter)
+        check_limit(limit)
+        with self._errors():
+            answer = self._client.facet(collection, key, query_filter, limit, exact=True)
+        return facet_counts(answer.hits)
+
+    def scroll(
+        self,
+        collection: str,
+        query_filter: models.Filter | None = None,
+        limit: int = 100,
+        offset: int | str | None = None,
+        with_payload: WithPayload = True,
+        with_vectors: WithVectors = False,
+    ) -> tuple[list[models.Record], int | str | None]:
+        """Return points in the order of their ids, and the next offset; see `Store`."""
+        check_filter(query_filter)
+        check_limit(limit)
+        start = None if offset is None else parse_id(offset)
+        with self._errors():
+            page, following = self._client.scroll(
+                collection,
+                query_filter,
+                limit=limit,
+                offset=start,
+                with_payload=with_payload,
+                with_vectors=with_vectors,
+            )
+        if following is None or isinstance(following, int):
+            return page, following
+        return page, str(following)
+
+    def optimize(self, collection: str) -> None:
+        """Do nothing: the server builds its indexes by itself."""
+        with self._errors():
+            self._client.get_collection(collection)
+
+    def close(self) -> None:
+        """Close the connections; see `Store`."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _create(self, name: str, schema: CollectionSchema) -> None:
+        """Create a collection, unless another process has just done so."""
+        vectors = {
+            field: models.VectorParams(
+                size=vector.size, distance=models.Distance.COSINE, on_disk=vector.on_disk
+            )
+            for field, vector in schema.vectors.items()
+        }
+        strict = models.StrictModeConfig(enabled=True, unindexed_filtering_retrieve=False)
+        try:
+            self._client.create_collection(name, vectors, strict_mode_config=strict)
+        except UnexpectedResponse as exc:
+            if exc.status_code != HTTPStatus.CONFLICT:
+                raise
+
+    @contextmanager
+    def _errors(self, refused: type[InputError] = InvalidQueryError) -> Iterator[None]:
+        """Translate what qdrant-client raises; what the server refuses becomes ``refused``."""
+        try:
+            yield
+        except UnexpectedResponse as exc:
+            raise self._translate(exc, refused) from exc
+        except (ResponseHandlingException, ResourceExhaustedResponse, JSONDecodeError) as exc:
+            raise UnavailableError(
+                f"the Qdrant server at {self._url} does not answer ({exc}): is it running, "
+                "and is CHANDRA_QDRANT_URL right?"
+            ) from exc
+
+    def _translate(self, exc: UnexpectedResponse, refused: type[InputError]) -> ChandraSearchError:
+        status, reason = exc.status_code or 0, _reason(exc)
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return InputError(
+                f"the Qdrant server at {self._url} refuses the key: set CHANDRA_QDRANT_API_KEY"
+            )
+        if status == HTTPStatus.NOT_FOUND:
+            return NotFoundError(f"{self._url}: {reason}")
+        if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return refused(f"the Qdrant server at {self._url} refuses: {reason}")
+        return UnavailableError(f"the Qdrant server at {self._url} failed ({status}): {reason}")
+
+
+def _request(query: NearestQuery) -> models.QueryRequest:
+    return models.QueryRequest(
+        query=check_query(query),
+        using=query.using,
+        filter=query.query_filter,
+        limit=query.limit,
+        with_payload=query.with_payload,
+        with_vector=query.with_vectors,
+    )
+
+
+def _sizes(info: models.CollectionInfo) -> dict[str, int]:
+    vectors = info.config.params.vectors
+    return (
+        {name: field.size for name, field in vectors.items()} if isinstance(vectors, dict) else {}
+    )
+
+
+def _reason(exc: UnexpectedResponse) -> str:
+    """Return the server's own words, or what a proxy in between says."""
+    try:
+        return str(json.loads(exc.content)["status"]["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"{exc.reason_phrase} {exc.content[:200].decode(errors='replace')}".strip()

@@ -1,0 +1,156 @@
+"""Routes of the stand-in: Qdrant's paths, bodies and envelope."""
+
+from importlib.metadata import version
+
+import qdrant_edge as edge
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from qdrant_client import models
+from qdrant_rest.shards import ApiError, Collections
+
+from search.store.checks import parse_id
+from search.store.edge_translation import from_id, from_record, from_scored, to_point
+
+
+def create_api(folder):
+    api = FastAPI()
+    collections = Collections(folder)
+
+    @api.exception_handler(ApiError)
+    def on_error(_request, exc):
+        return JSONResponse({"status": {"error": str(exc)}, "time": 0.0}, exc.status)
+
+    @api.exception_handler(RequestValidationError)
+    def on_bad_body(_request, exc):
+        return JSONResponse({"status": {"error": f"Format error: {exc}"}, "time": 0.0}, 400)
+
+    @api.get("/")
+    def root():
+        return {"title": "stand-in for Qdrant in tests", "version": version("qdrant-client")}
+
+    @api.get("/collections")
+    def names():
+        return ok({"collections": [{"name": name} for name in collections.by_name]})
+
+    @api.get("/aliases")
+    def aliases():
+        found = collections.aliases.items()
+        return ok({"aliases": [{"alias_name": a, "collection_name": c} for a, c in found]})
+
+    @api.post("/collections/aliases")
+    def change_aliases(body: models.ChangeAliasesOperation):
+        collections.change_aliases(body.actions)
+        return ok(True)
+
+    @api.get("/collections/{name}/exists")
+    def exists(name: str):
+        return ok({"exists": name in collections.by_name})
+
+    @api.get("/collections/{name}")
+    def info(name: str):
+        return ok(describe(collections.get(name)))
+
+    @api.put("/collections/{name}")
+    def create(name: str, body: models.CreateCollection):
+        collections.create(name, body)
+        return ok(True)
+
+    @api.delete("/collections/{name}")
+    def delete(name: str):
+        return ok(collections.delete(name))
+
+    @api.put("/collections/{name}/index")
+    def index(name: str, body: models.CreateFieldIndex):
+        collections.index(name, body.field_name, body.field_schema)
+        return done()
+
+    @api.put("/collections/{name}/points")
+    def upsert(name: str, body: models.PointsList):
+        points = [to_point(point) for point in body.points]
+        collections.get(name).call("update", edge.UpdateOperation.upsert_points(points))
+        return done()
+
+    @api.post("/collections/{name}/points")
+    def retrieve(name: str, body: models.PointRequest):
+        ids = [parse_id(identifier) for identifier in body.ids]
+        payload, vectors = body.with_payload, bool_or_names(body.with_vector)
+        records = collections.get(name).call("retrieve", ids, payload, vectors)
+        return ok([from_record(record) for record in records])
+
+    @api.post("/collections/{name}/points/query/batch")
+    def query_batch(name: str, body: models.QueryRequestBatch):
+        collection = collections.get(name)
+        requests = [nearest(collection, query) for query in body.searches]
+        answers = collection.call("query_batch", edge.QueryBatchRequest(requests))
+        return ok([{"points": [from_scored(point) for point in found]} for found in answers])
+
+    @api.post("/collections/{name}/points/count")
+    def count(name: str, body: models.CountRequest):
+        collection = collections.get(name)
+        request = edge.CountRequest(exact=True, filter=collection.filter(body.filter))
+        return ok({"count": collection.call("count", request)})
+
+    @api.post("/collections/{name}/facet")
+    def facet(name: str, body: models.FacetRequest):
+        collection = collections.get(name)
+        node = collection.filter(body.filter)
+        request = edge.FacetRequest(body.key, limit=body.limit or 10, exact=True, filter=node)
+        hits = collection.call("facet", request).hits
+        return ok({"hits": [{"value": hit.value, "count": hit.count} for hit in hits]})
+
+    @api.post("/collections/{name}/points/scroll")
+    def scroll(name: str, body: models.ScrollRequest):
+        collection = collections.get(name)
+        request = edge.ScrollRequest(
+            offset=None if body.offset is None else parse_id(body.offset),
+            limit=body.limit or 10,
+            filter=collection.filter(body.filter),
+            with_payload=body.with_payload,
+            with_vector=bool_or_names(body.with_vector),
+        )
+        records, following = collection.call("scroll", request)
+        offset = None if following is None else from_id(following)
+        return ok({"points": [from_record(r) for r in records], "next_page_offset": offset})
+
+    return api
+
+
+def ok(result):
+    return {"result": result, "status": "ok", "time": 0.0}
+
+
+def done():
+    return ok({"operation_id": 0, "status": "completed"})
+
+
+def bool_or_names(with_vector):
+    return False if with_vector is None else with_vector
+
+
+def nearest(collection, query):
+    return edge.QueryRequest(
+        limit=query.limit or 10,
+        query=edge.Query.Nearest(query.query.nearest, using=query.using),
+        filter=collection.filter(query.filter),
+        with_payload=query.with_payload,
+        with_vector=bool_or_names(query.with_vector),
+    )
+
+
+def describe(collection):
+    found = collection.shard.info()
+    return {
+        "status": "green",
+        "optimizer_status": "ok",
+        "points_count": found.points_count,
+        "segments_count": found.segments_count,
+        "payload_schema": {
+            field: {"data_type": kind, "points": 0} for field, kind in collection.indexes.items()
+        },
+        "config": {
+            "params": {"vectors": collection.config.vectors},
+            "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000},
+            "optimizer_config": {"default_segment_number": 0, "flush_interval_sec": 5},
+        },
+    }

@@ -1,0 +1,328 @@
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qdrant_client import models
+from qdrant_rest.filter_oracle import matches
+
+from common.errors import InvalidQueryError
+from search.where import MAX_CHARACTERS, MAX_DEPTH, parse_where
+
+FIELDS = {
+    "hard_hs": "number",
+    "gamma": "number",
+    "order_by": "number",  # starts with a keyword
+    "obsid": "integer",
+    "instrument": "text",
+    "observed_at": "date",
+    "simulated": "flag",
+}
+
+
+def holds(expression, **payload):
+    node = parse_where(expression, FIELDS)
+    return matches(node, models.PointStruct(id=1, vector={}, payload=payload))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "hard_hs > 0.3",
+        "hard_hs>.3",
+        "hard_hs >= 5e-1 AND hard_hs <= +0.5",
+        "hard_hs = 0.5",
+        "hard_hs == 0.5",
+        "hard_hs != -0.5",
+        "hard_hs between 0.5 and 1",
+        "hard_hs not between 0.6 and 1",
+        "hard_hs in (1, 0.5)",
+        "hard_hs NOT IN (1, 2)",
+        "hard_hs is not null",
+        "gamma is null",
+        "not hard_hs < 0.5",
+        "not (hard_hs < 0.5 or hard_hs > 0.5)",
+        "not not hard_hs = 0.5",
+        "gamma > 0 or hard_hs = 0.5 and obsid = 1575",
+        "order_by = 1",
+        "obsid in (1, 1575) and obsid > 1574.5",
+        "obsid = 1.575e3",
+        "instrument = 'ACIS'",
+        'instrument in ("HRC", "ACIS")',
+        "instrument != 'HRC'",
+        "simulated = false",
+        "simulated != TRUE",
+        "(((hard_hs > 0.3)))",
+        "hard_hs\n>\t0.3",
+    ],
+)
+def test_expression_holds(expression):
+    assert holds(
+        expression, hard_hs=0.5, obsid=1575, instrument="ACIS", simulated=False, order_by=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("observed_at = '2019-07-31'", True),
+        ("observed_at <= '2019-07-31'", True),
+        ("observed_at < '2019-07-31'", False),
+        ("observed_at > '2019-07-31'", False),
+        ("observed_at >= '2019-07-31'", True),
+        ("observed_at > '2019-07-30'", True),
+        ("observed_at between '2019-07-01' and '2019-07-31'", True),
+        ("observed_at in ('2019-07-30', '2019-07-31')", True),
+        ("observed_at != '2019-07-31'", False),
+        ("observed_at > '2019-07-31T20:00:00'", True),
+        ("observed_at > '2019-07-31T23:00:00Z'", False),
+        ("observed_at > '2019-07-31T23:00:00+02:00'", True),
+    ],
+)
+def test_date_without_time_is_the_whole_day_in_utc(expression, expected):
+    assert holds(expression, observed_at="2019-07-31T22:30:00+00:00") is expected
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "gamma > 2",
+        "not gamma > 2",
+        "gamma != 2",
+        "not gamma = 2",
+        "gamma not in (1, 2)",
+        "not gamma between 1 and 2",
+        "gamma > 2 and hard_hs = 0.5",
+        "not (gamma > 2 and hard_hs = 0.5)",
+        "gamma is not null",
+        "not gamma is null",
+    ],
+)
+def test_missing_value_makes_a_test_and_its_negation_fail(expression):
+    assert not holds(expression, hard_hs=0.5)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "gamma != 2 or gamma is null",
+        "gamma > 2 or hard_hs = 0.5",
+        "not (gamma > 2 and hard_hs < 0)",
+    ],
+)
+def test_missing_value_does_not_spoil_what_is_true_without_it(expression):
+    assert holds(expression, hard_hs=0.5)
+
+
+def test_field_with_several_values_matches_any_of_them():
+    assert holds("instrument = 'ACIS'", instrument=["HRC", "ACIS"])
+    assert not holds("instrument != 'ACIS'", instrument=["HRC", "ACIS"])
+
+
+ERRORS = [
+    ("hard_hs >", 10, "expected one of: a number, text in quotes, true or false"),
+    ("hard_hs > 0.3 adn obsid = 1", 15, "expected one of: and, or, the end"),
+    ("hard_hs 0.3", 9, "expected one of: a comparison such as >=, between, in, is, not"),
+    ("hard_hs > 1 )", 13, "expected"),
+    ("(hard_hs > 1", 13, "a closing parenthesis"),
+    ("hard_hs > 1 and", 16, "a field name"),
+    ("2 > hard_hs", 1, "a field name"),
+    ("hard_hs in ()", 13, "a number"),
+    ("hard_hs > nan", 11, "a number"),
+    ("hard_hs > inf", 11, "a number"),
+    ("hard_hs > 1e999", 11, "too large"),
+    ("hard_hs > -1e999", 11, "too large"),
+    ("hard_hs > 0x10", 11, "expected"),
+    ("instrument = ACIS", 14, "text in quotes"),
+    ("instrument = 'ACIS", 14, "this quote is never closed"),
+    ("hard_hs > 0.3 & obsid = 1", 15, "expected"),
+    ("hard_hs > 1; drop", 12, "expected"),
+    ("hardhs > 1", 1, "there is no field hardhs; did you mean hard_hs?"),
+    ("hard_hs > 1 or zzzzzz = 1", 16, "there is no field zzzzzz; known: hard_hs, gamma"),
+    ("hard_hs > 'x'", 11, "expected a number, not 'x'"),
+    ("hard_hs = true", 11, "expected a number, not true"),
+    ("obsid = 1.5", 9, "expected a whole number below 2^53, not 1.5"),
+    ("obsid = 9007199254740993", 9, "expected a whole number below 2^53"),
+    ("obsid = 'x'", 9, "expected a whole number, not 'x'"),
+    ("instrument = 1", 14, "expected text in quotes, not 1"),
+    ("instrument > 'A'", 14, "has no order: use =, != or in"),
+    ("instrument between 'A' and 'B'", 20, "has no order"),
+    ("simulated = 'yes'", 13, "expected true or false, not 'yes'"),
+    ("simulated > false", 13, "has no order"),
+    ("observed_at > 2019", 15, "expected a date in quotes"),
+    ("observed_at > '2019'", 15, "is no date: write '2019-07-31'"),
+    ("observed_at > '2019-02-30'", 15, "is no date"),
+    ("observed_at > '9999-12-31T23:00:00-12:00'", 15, "is no date"),
+]
+
+
+@pytest.mark.parametrize(("expression", "character", "message"), ERRORS)
+def test_error_says_what_is_wrong_and_points_at_the_place(expression, character, message):
+    with pytest.raises(InvalidQueryError) as caught:
+        parse_where(expression, FIELDS)
+    told, shown, caret = str(caught.value).split("\n")
+    assert told.startswith(f"--where, character {character}: ")
+    assert message in told
+    assert shown == f"  {expression}"
+    assert caret == " " * (character + 1) + "^"
+
+
+def test_error_shows_only_the_neighbourhood_of_a_far_place():
+    expression = "hard_hs > 1 or " * 200 + "hardhs > 1 or\nhard_hs > 2 or " + "gamma > 1 or " * 99
+    with pytest.raises(InvalidQueryError) as caught:
+        parse_where(expression + "gamma > 1", FIELDS)
+    told, shown, caret = str(caught.value).split("\n")
+    assert told.startswith("--where, character 3001: there is no field hardhs")
+    assert len(shown) < 110
+    assert shown[len(caret) - 1 :].startswith("hardhs > 1 or hard_hs")
+
+
+@pytest.mark.parametrize("expression", ["", "  \n "])
+def test_empty_expression_is_refused(expression):
+    with pytest.raises(InvalidQueryError, match="is empty"):
+        parse_where(expression, FIELDS)
+
+
+def test_expression_of_100_000_characters_is_refused():
+    with pytest.raises(InvalidQueryError, match="100,000 characters, at most 10,000"):
+        parse_where("x" * 100_000, FIELDS)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "(" * 5000 + ")" * 5000,
+        "(" * (MAX_CHARACTERS - 1) + "x",
+        "not " * 2400 + "gamma > 1",
+        "gamma=1 or (gamma=2 and (" * 390 + "gamma=3" + "))" * 100,
+        "gamma=1 or (gamma=2 and (" * 360 + "gamma=3" + "))" * 360,
+        "hard_hs > 1 and " * 600 + "(",
+    ],
+)
+def test_absurd_nesting_is_refused_without_a_crash(expression):
+    with pytest.raises(InvalidQueryError):
+        parse_where(expression, FIELDS)
+
+
+def test_longest_expressions_that_make_sense_are_read():
+    assert holds("(" * 4990 + "gamma = 1" + ")" * 4990, gamma=1)
+    assert holds(" or ".join(f"obsid = {i}" for i in range(600)), obsid=599)
+    assert holds("not " * MAX_DEPTH + "gamma = 1", gamma=1)
+
+
+# Random expressions against a three-valued evaluator
+
+
+def compared(name, operator, literal, value):
+    """Return the text of a comparison and its truth for a payload: None is unknown."""
+
+    def truth(payload):
+        if payload.get(name) is None:
+            return None
+        stored = payload[name]
+        return {
+            "=": stored == value,
+            "!=": stored != value,
+            "<": stored < value,
+            "<=": stored <= value,
+            ">": stored > value,
+            ">=": stored >= value,
+        }[operator]
+
+    return f"{name} {operator} {literal}", truth
+
+
+def negation(truth):
+    return None if truth is None else not truth
+
+
+def conjunction(truths):
+    return False if False in truths else None if None in truths else True
+
+
+def joined(word, parts):
+    def truth(payload):
+        truths = [part(payload) for _, part in parts]
+        if word == "and":
+            return conjunction(truths)
+        return negation(conjunction([negation(each) for each in truths]))
+
+    return f" {word} ".join(f"({text})" for text, _ in parts), truth
+
+
+NUMBERS = st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0])
+ORDERS = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
+EQUALITY = st.sampled_from(["=", "!="])
+tests = st.one_of(
+    st.tuples(st.sampled_from(["hard_hs", "gamma"]), ORDERS, NUMBERS).map(
+        lambda t: compared(*t[:2], repr(t[2]), t[2])
+    ),
+    st.tuples(ORDERS, st.integers(-1, 3)).map(lambda t: compared("obsid", t[0], t[1], t[1])),
+    st.tuples(EQUALITY, st.sampled_from(["ACIS", "HRC"])).map(
+        lambda t: compared("instrument", t[0], repr(t[1]), t[1])
+    ),
+    st.tuples(EQUALITY, st.booleans()).map(
+        lambda t: compared("simulated", t[0], str(t[1]).lower(), t[1])
+    ),
+    st.sampled_from(["hard_hs", "instrument", "obsid"]).map(
+        lambda name: (f"{name} is null", lambda payload: payload.get(name) is None)
+    ),
+    st.sampled_from(["hard_hs", "simulated"]).map(
+        lambda name: (f"{name} is not null", lambda payload: payload.get(name) is not None)
+    ),
+    st.tuples(NUMBERS, NUMBERS).map(
+        lambda t: (
+            f"gamma between {t[0]} and {t[1]}",
+            lambda p: None if p.get("gamma") is None else t[0] <= p["gamma"] <= t[1],
+        )
+    ),
+    st.lists(st.integers(-1, 3), min_size=1, max_size=3).map(
+        lambda t: (
+            f"obsid not in ({', '.join(map(str, t))})",
+            lambda p: None if p.get("obsid") is None else p["obsid"] not in t,
+        )
+    ),
+)
+expressions = st.recursive(
+    tests,
+    lambda parts: st.one_of(
+        parts.map(lambda part: (f"not ({part[0]})", lambda p: negation(part[1](p)))),
+        st.lists(parts, min_size=1, max_size=3).map(lambda given: joined("and", given)),
+        st.lists(parts, min_size=1, max_size=3).map(lambda given: joined("or", given)),
+    ),
+    max_leaves=8,
+)
+payloads = st.fixed_dictionaries(
+    {},
+    optional={
+        "hard_hs": NUMBERS,
+        "gamma": NUMBERS,
+        "obsid": st.integers(-1, 3),
+        "instrument": st.sampled_from(["ACIS", "HRC"]),
+        "simulated": st.booleans(),
+    },
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(expression=expressions, many=st.lists(payloads, min_size=1, max_size=8))
+def test_expression_means_what_sql_means(expression, many):
+    text, truth = expression
+    node = parse_where(text, FIELDS)
+    for payload in many:
+        point = models.PointStruct(id=1, vector={}, payload=payload)
+        assert matches(node, point) is (truth(payload) is True), text
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(alphabet="hard_s obid()'\"<>=!,.0-9eandortinullbw\n\té", max_size=60))
+def test_any_text_is_read_or_refused_with_our_error(text):
+    with suppress(InvalidQueryError):
+        assert isinstance(parse_where(text, FIELDS), models.Filter)
+
+
+@given(day=st.dates(date(1999, 1, 1), date(2100, 1, 1)), seconds=st.integers(0, 86_399))
+def test_every_moment_of_a_day_equals_the_day(day, seconds):
+    moment = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(seconds=seconds)
+    assert holds(f"observed_at = '{day}'", observed_at=moment.isoformat())
