@@ -1,0 +1,106 @@
+"""Every failure is answered as ``application/problem+json`` (RFC 9457), and says what to do."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from common.errors import ChandraSearchError, InputError, NotFoundError, UnavailableError
+from search.api.limits import NO_SNIFFING
+from search.api.models import PARAMETERS
+
+STATUS: dict[type[ChandraSearchError], HTTPStatus] = {
+    InputError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+MISTAKES_SHOWN = 5
+
+
+class Problem(BaseModel):
+    """What went wrong and what to do about it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": "about:blank",
+                "title": "Unprocessable Entity",
+                "status": 422,
+                "detail": "limit is 0: Input should be greater than or equal to 1",
+            }
+        }
+    )
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    return JSONResponse(
+        body.model_dump(),
+        status,
+        headers={**NO_SNIFFING, **(headers or {})},
+        media_type="application/problem+json",
+    )
+
+
+def on_error(_request: Request, exc: Exception) -> JSONResponse:
+    """Answer one of our errors, whose messages are written for users; hide what any other says."""
+    for kind, status in STATUS.items():
+        if isinstance(exc, kind):
+            return _problem(status, str(exc))
+    return _problem(500, "an error on our side; the log of the server says more")
+
+
+def on_http_error(_request: Request, exc: Exception) -> JSONResponse:
+    """Answer what the framework refused: unknown paths, methods, media types, sizes."""
+    if not isinstance(exc, HTTPException):
+        raise TypeError(f"not an HTTP error: {exc!r}")
+    return _problem(exc.status_code, str(exc.detail), exc.headers)
+
+
+def on_validation_error(_request: Request, exc: Exception) -> JSONResponse:
+    """Answer wrong parameters: each by name, with what it should be."""
+    if not isinstance(exc, RequestValidationError):
+        raise TypeError(f"not a validation error: {exc!r}")
+    mistakes = exc.errors()
+    said = [_mistake(mistake) for mistake in mistakes[:MISTAKES_SHOWN]]
+    if more := len(mistakes) - len(said):
+        said.append(f"and {more} more")
+    malformed = any(mistake["type"] == "json_invalid" for mistake in mistakes)
+    return _problem(400 if malformed else 422, "; ".join(said))
+
+
+def _mistake(mistake: Mapping[str, Any]) -> str:
+    """Return one sentence on one mistake that pydantic found."""
+    place = ".".join(str(part) for part in mistake["loc"] if part not in ("query", "body", "path"))
+    match mistake["type"]:
+        case "json_invalid":
+            reason = mistake.get("ctx", {}).get("error", mistake["msg"])
+            return f"the body is not JSON: {reason}"
+        case "missing":
+            return f"{place or 'the body'} is missing: give it"
+        case "extra_forbidden":
+            near = get_close_matches(place, PARAMETERS, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see /docs for the parameters there are"
+            return f"{place[:80]} is not known here: {hint}"
+    given = repr(mistake.get("input"))
+    shown = given if len(given) <= 60 else f"{given[:57]}…"
+    return f"{place or 'the body'} is {shown}: {mistake['msg']}"
+
+
+def add_error_handlers(api: FastAPI) -> None:
+    """Let every error of this application be answered here."""
+    api.add_exception_handler(ChandraSearchError, on_error)
+    api.add_exception_handler(Exception, on_error)
+    api.add_exception_handler(HTTPException, on_http_error)
+    api.add_exception_handler(RequestValidationError, on_validation_error)

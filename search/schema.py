@@ -1,0 +1,254 @@
+"""What the store holds: collections, named vectors, payload fields. Spelled here and nowhere else.
+
+A record becomes a payload in one place, so that what is written and what is asked for agree.
+"""
+
+import math
+from typing import Any, cast
+
+import numpy as np
+from qdrant_client import models
+
+from common.binning import ENERGY_HI_KEV, ENERGY_LO_KEV
+from common.errors import InputError
+from common.ports import Encoder
+from common.records import Detection, Paper, Spectrum, Summary, content_hash
+from common.variables import VARIABLE_NAMES
+from search.store.base import CollectionSchema, Store, VectorField
+
+DETECTIONS = "detections"
+PAPERS = "papers"
+
+SPECTRUM = "spectrum"  # detections: autoencoder latents, before alignment
+TEXT = "text"  # both collections: text embeddings, before alignment
+SHARED_SPECTRUM = "shared_spectrum"
+SHARED_TEXT = "shared_text"
+BOTH = "both"  # the two shared vectors, concatenated
+SHARED = "shared"  # papers
+
+Payload = dict[str, Any]
+NamedVectors = dict[str, list[float]]
+
+_INDEX = models.PayloadSchemaType
+
+DETECTION_FIELDS: dict[str, models.PayloadSchemaType] = {
+    "key": _INDEX.KEYWORD,
+    "source_name": _INDEX.KEYWORD,
+    "release": _INDEX.KEYWORD,
+    "telescope": _INDEX.KEYWORD,
+    "instrument": _INDEX.KEYWORD,
+    "matched_by": _INDEX.KEYWORD,
+    "class_path": _INDEX.KEYWORD,
+    "bibcodes": _INDEX.KEYWORD,
+    "obsid": _INDEX.INTEGER,
+    "obi": _INDEX.INTEGER,
+    "region_id": _INDEX.INTEGER,
+    "counts": _INDEX.FLOAT,
+    "exposure_s": _INDEX.FLOAT,
+    "ra_deg": _INDEX.FLOAT,
+    "dec_deg": _INDEX.FLOAT,
+    "location": _INDEX.GEO,
+    "observed_at": _INDEX.DATETIME,
+    "simulated": _INDEX.BOOL,
+    "has_spectrum": _INDEX.BOOL,
+    **dict.fromkeys(VARIABLE_NAMES, _INDEX.FLOAT),
+}
+PAPER_FIELDS: dict[str, models.PayloadSchemaType] = {
+    "bibcode": _INDEX.KEYWORD,
+    "alternate_bibcodes": _INDEX.KEYWORD,
+    "journal": _INDEX.KEYWORD,
+    "authors": _INDEX.KEYWORD,
+    "source_names": _INDEX.KEYWORD,
+    "class_path": _INDEX.KEYWORD,
+    "year": _INDEX.INTEGER,
+    "simulated": _INDEX.BOOL,
+}
+
+SPECTRUM_FIELDS = frozenset(
+    {
+        "telescope",
+        "instrument",
+        "observed_at",
+        "exposure_s",
+        "counts",
+        "background_counts",
+        "background_scaling",
+        "energy_source",
+        "warnings",
+        "file",
+        "spectrum_hash",
+        "has_spectrum",
+        "matched_by",
+        "simulated",
+    }
+)
+"""Fields that the spectrum decides, so that a catalogue row read later does not flip them."""
+
+
+def detections_schema(encoder: Encoder) -> CollectionSchema:
+    """Return the schema of the detections collection for the widths of a bundle."""
+    shared = encoder.shared_width
+    return CollectionSchema(
+        vectors={
+            SPECTRUM: VectorField(encoder.spectrum_width),
+            TEXT: VectorField(encoder.text_width, on_disk=True),
+            SHARED_SPECTRUM: VectorField(shared),
+            SHARED_TEXT: VectorField(shared),
+            BOTH: VectorField(2 * shared),
+        },
+        payload_indexes=DETECTION_FIELDS,
+    )
+
+
+def papers_schema(encoder: Encoder) -> CollectionSchema:
+    """Return the schema of the papers collection for the widths of a bundle."""
+    return CollectionSchema(
+        vectors={
+            TEXT: VectorField(encoder.text_width, on_disk=True),
+            SHARED: VectorField(encoder.shared_width),
+        },
+        payload_indexes=PAPER_FIELDS,
+    )
+
+
+def open_collections(store: Store, encoder: Encoder) -> None:
+    """Create the collections of a bundle where there are none, and check that the model is theirs.
+
+    Raises
+    ------
+    InputError
+        If the store was filled by another model: vectors of two models never mix.
+    """
+    schemas = {DETECTIONS: detections_schema(encoder), PAPERS: papers_schema(encoder)}
+    for alias, schema in schemas.items():
+        name = f"{alias}@{encoder.model_id}"
+        current = store.resolve(alias)
+        if current not in (None, name):
+            raise InputError(
+                f"this store was filled by model {str(current).partition('@')[2]}, the bundle in "
+                f"use is {encoder.model_id}: use that bundle (--bundle), or another --data-dir"
+            )
+        store.create_collection(name, schema)
+        if current is None:
+            store.set_alias(alias, name)
+
+
+def detection_payload(
+    detection: Detection,
+    spectrum: Spectrum | None = None,
+    file: str | None = None,
+    summary: Summary | None = None,
+) -> Payload:
+    """Return the payload of a detection; what is unknown is absent, never null or NaN."""
+    payload: Payload = {
+        "key": detection.key,
+        "telescope": detection.telescope,
+        "instrument": detection.instrument,
+        "release": detection.release,
+        "obsid": detection.obsid,
+        "obi": detection.obi,
+        "region_id": detection.region_id,
+        "source_name": detection.source_name,
+        "ra_deg": detection.ra_deg,
+        "dec_deg": detection.dec_deg,
+        "location": _location(detection.ra_deg, detection.dec_deg),
+        "observed_at": detection.observed_at.isoformat() if detection.observed_at else None,
+        "exposure_s": detection.exposure_s,
+        "class_path": list(detection.source_class) or None,
+        "matched_by": detection.matched_by,
+        "bibcodes": list(detection.bibcodes) or None,
+        "simulated": detection.simulated,
+        "catalogue": dict(detection.catalogue) or None,
+        "summary_hash": summary.hash() if summary else None,
+        **detection.variables,
+    }
+    if spectrum is None:
+        payload["has_spectrum"] = False
+    else:
+        payload |= _spectrum_payload(spectrum, file)
+    return {name: value for name, value in payload.items() if value is not None}
+
+
+def _spectrum_payload(spectrum: Spectrum, file: str | None) -> Payload:
+    payload: Payload = {
+        "has_spectrum": True,
+        "spectrum_hash": spectrum.hash(),
+        "counts": round(float(spectrum.binned_counts().sum()), 6),
+        "exposure_s": spectrum.exposure_s,
+        "energy_source": spectrum.energy_source,
+        "warnings": list(spectrum.warnings) or None,
+        "file": file,
+    }
+    if spectrum.background is not None:
+        middle = (spectrum.energy_lo_kev + spectrum.energy_hi_kev) / 2
+        band = (middle >= ENERGY_LO_KEV) & (middle <= ENERGY_HI_KEV)
+        payload["background_counts"] = float(spectrum.background.counts[band].sum())
+        payload["background_scaling"] = spectrum.background.scaling
+    return payload
+
+
+def _location(ra_deg: float | None, dec_deg: float | None) -> dict[str, float] | None:
+    """Return the engine's geo point: longitude is RA, minus 360 beyond 180 (decision 6)."""
+    if ra_deg is None or dec_deg is None:
+        return None
+    return {"lon": ra_deg - 360 if ra_deg > 180 else ra_deg, "lat": dec_deg}
+
+
+def paper_payload(paper: Paper, summary: Summary) -> Payload:
+    """Return the payload of a paper with its three-section summary."""
+    nature, xray, interpretation = summary.sections()
+    payload: Payload = {
+        "bibcode": paper.bibcode,
+        "title": paper.title,
+        "abstract": paper.abstract or None,
+        "year": paper.year,
+        "authors": list(paper.authors) or None,
+        "journal": paper.journal,
+        "keywords": list(paper.keywords) or None,
+        "alternate_bibcodes": list(paper.alternate_bibcodes) or None,
+        "source_names": list(paper.source_names) or None,
+        "class_path": list(paper.source_class) or None,
+        "simulated": paper.simulated,
+        "summary": {"nature": nature, "xray": xray, "interpretation": interpretation},
+        "summary_method": summary.method,
+        "text_hash": paper_hash(paper),
+    }
+    return {name: value for name, value in payload.items() if value is not None}
+
+
+def paper_hash(paper: Paper) -> str:
+    """Return the hash of what a paper's vectors depend on."""
+    given = paper.summary.sections() if paper.summary else ()
+    return content_hash(paper.title, paper.abstract, *given)
+
+
+def same_payload(new: Any, stored: Any) -> bool:  # noqa: ANN401
+    """Return whether two payloads say the same; an engine may give a number back one ulp off."""
+    if isinstance(new, dict) and isinstance(stored, dict):
+        return new.keys() == stored.keys() and all(
+            same_payload(value, stored[name]) for name, value in new.items()
+        )
+    if isinstance(new, list) and isinstance(stored, list):
+        return len(new) == len(stored) and all(map(same_payload, new, stored))
+    if isinstance(new, float) and isinstance(stored, int | float):
+        return math.isclose(new, stored, rel_tol=1e-12)
+    return bool(new == stored)
+
+
+def stored_summary(payload: Payload) -> Summary:
+    """Return the summary of a paper's payload."""
+    return Summary(**payload["summary"], method=payload["summary_method"])
+
+
+def both_vector(vectors: NamedVectors) -> NamedVectors:
+    """Return the concatenated vector of a detection, if it has both shared vectors by now."""
+    if SHARED_SPECTRUM not in vectors or SHARED_TEXT not in vectors:
+        return {}
+    both = np.concatenate([vectors[SHARED_SPECTRUM], vectors[SHARED_TEXT]]) / np.sqrt(2)
+    return {BOTH: both.tolist()}
+
+
+def named_vectors(record: models.Record) -> NamedVectors:
+    """Return the named vectors of a retrieved point, all of them dense."""
+    vectors = record.vector if isinstance(record.vector, dict) else {}
+    return {name: cast("list[float]", vector) for name, vector in vectors.items()}
