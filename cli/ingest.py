@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from ingest.catalog import Catalogue, read_catalogue, read_detections
-from ingest.dataset import read_dataset
-from ingest.discover import find_spectra
-from ingest.papers import read_papers
 
 from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import Report, print_json, track
 from common.records import Outcome
+from ingest.catalog import Catalogue, read_catalogue, read_detections
+from ingest.dataset import read_pairs
+from ingest.discover import find_spectra
+from ingest.papers import read_papers
 from workers.bootstrap import open_pipeline
 
 REFUSED = 3
@@ -112,10 +112,12 @@ def dataset(
 
     Example: chandra-search ingest dataset my_pairs/
     """
-    pairs = read_dataset(path)
-    total = len(pairs) + sum(summary is not None for summary in pairs.summaries)
+    pairs, refused = read_pairs(path)
+    total = len(pairs) + sum(summary is not None for summary in pairs.summaries) + len(refused)
     with open_pipeline(settings_for(data_dir, bundle)) as pipeline:
-        _finish(track(pipeline.ingest_dataset(pairs), "summaries and spectra", total), as_json)
+        _finish(
+            track(pipeline.ingest_dataset(pairs, refused), "summaries and spectra", total), as_json
+        )
 
 
 def _finish(outcomes: Iterable[Outcome], as_json: bool, each: bool = False) -> None:

@@ -7,16 +7,16 @@ import typer
 from encoders.bundle import ModelBundle, load
 from encoders.evaluation import Evaluation
 from encoders.evaluation import evaluate as evaluate_bundle
-from encoders.text import DEFAULT_TEXT_MODEL, SentenceTransformerEmbedder
 from encoders.training import TrainingConfig
 from encoders.training import train as train_bundle
-from ingest.dataset import read_dataset, write_dataset
-from ingest.simulate import simulate as simulate_dataset
 from rich.table import Table
 
 from cli.options import AsJson
 from cli.output import answers, print_json, say, stages
 from common.errors import InputError
+from encoders.text import DEFAULT_TEXT_MODEL, SentenceTransformerEmbedder
+from ingest.dataset import read_dataset, write_dataset
+from ingest.simulate import simulate as simulate_dataset
 
 DatasetPath = Annotated[
     Path,
@@ -125,7 +125,7 @@ def _print(evaluation: Evaluation, name: str, simulated: bool) -> None:
         )
     answers.print(retrieval)
     regression = Table(title=f"Estimation by k-NN: mean absolute error, test split of {name}")
-    columns = next(iter(result["regression"].values()), {})
+    columns = next(iter(result["regression"].values()), ())
     for column in ("variable", *columns):
         regression.add_column(column.replace("_", " "))
     for variable, row in result["regression"].items():

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
 from search.settings import SearchSettings
 
 DataDir = Annotated[

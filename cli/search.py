@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from ingest.discover import read_observed
-from ingest.pha import read_pha
 from pydantic import ValidationError
-from search.filters import DetectionFilter, PaperFilter
-from search.formats import Format, render
 
 from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import say
 from common.errors import InvalidQueryError, InvalidSpectrumError
+from ingest.discover import read_observed
+from ingest.pha import read_pha
 from search.app import open_service
+from search.filters import DetectionFilter, PaperFilter
+from search.formats import Format, render
 from search.service import Hit, SearchService, Target
 
 app = typer.Typer(no_args_is_help=True, help="Ask by text, by spectrum, or by example.")
@@ -69,7 +69,7 @@ def text(
     """
     wanted = _filter(to, classes, where, obsid, instrument, observed_from, observed_to)
     with _service(data_dir, bundle) as service:
-        _answer(service.by_text(question, to, wanted, limit), question, limit, output, as_json)
+        _answer(service.by_text(question, to, wanted, limit), to, question, limit, output, as_json)
 
 
 @app.command()
@@ -103,9 +103,11 @@ def spectrum(
             f"{path} holds {len(found)} spectra: choose --row 1 to {len(found)}"
         )
     one = found[row - 1].spectrum
+    for warning in one.warnings:
+        say(f"warning: {warning}")
     with _service(data_dir, bundle) as service:
         hits = service.by_spectrum(one.binned_counts(), one.exposure_s, to, wanted, limit)
-        _answer(hits, path.name, limit, output, as_json)
+        _answer(hits, to, path.name, limit, output, as_json)
 
 
 @app.command()
@@ -133,7 +135,7 @@ def like(
     wanted = _filter(to, classes, where, obsid, instrument, observed_from, observed_to)
     with _service(data_dir, bundle) as service:
         hits = service.like(identifier, to, wanted, limit)
-        _answer(hits, f"like {identifier}", limit, output, as_json)
+        _answer(hits, to, f"like {identifier}", limit, output, as_json)
 
 
 @contextmanager
@@ -174,8 +176,11 @@ def _filter(
         raise InvalidQueryError("; ".join(error["msg"] for error in exc.errors())) from exc
 
 
-def _answer(hits: list[Hit], title: str, limit: int, output: Format, as_json: bool) -> None:
+def _answer(
+    hits: list[Hit], to: Target, title: str, limit: int, output: Format, as_json: bool
+) -> None:
     form: Format = "json" if as_json else output
-    typer.echo(render(hits, form, truncated=len(hits) == limit, title=title).rstrip("\n"))
+    answer = render(hits, form, truncated=len(hits) == limit, title=title, to=to)
+    typer.echo(answer.rstrip("\n"))
     if not hits:
         say("nothing matches: loosen --class or --where, or see `chandra-search status`")

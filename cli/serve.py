@@ -6,17 +6,17 @@ from typing import Annotated
 
 import typer
 import uvicorn
-from ingest.simulate import simulate
 from rich.table import Table
-from search.filters import DetectionFilter, PaperFilter
-from search.formats import render
-from search.settings import SearchSettings
 
 from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import Report, answers, print_json, say, stages, track
 from common.errors import InputError
+from ingest.simulate import simulate
 from search.app import create_app, open_service
-from search.service import SearchService
+from search.filters import DetectionFilter, PaperFilter
+from search.formats import render
+from search.service import Hit, SearchService, Target
+from search.settings import SearchSettings
 from workers.bootstrap import open_pipeline
 
 DEMO_SEED = 2026
@@ -93,22 +93,26 @@ def _ask_three(service: SearchService, key: str) -> None:
     """Ask one question of each kind and print the answers."""
     of_class = DetectionFilter(classes=("AGN",), where="flux_significance_b >= 5")
     stored = service.detection(key).payload
-    for title, hits in (
+    questions: tuple[tuple[str, Target, list[Hit]], ...] = (
         (
             f'1. Text -> spectra: "{QUESTION}", class AGN, flux_significance_b >= 5',
+            "detections",
             service.by_text(QUESTION, "detections", of_class, limit=5),
         ),
         (
             f"2. Spectrum -> papers: what was written about sources like {stored['source_name']} "
             f"({' > '.join(stored['class_path'])})",
+            "papers",
             service.like(key, "papers", PaperFilter(), limit=5),
         ),
         (
             f"3. Like -> like: spectra like {stored['source_name']}, other sources only",
+            "detections",
             service.like(key, "detections", limit=5),
         ),
-    ):
-        answers.print(render(hits, "table", title=title))
+    )
+    for title, to, hits in questions:
+        answers.print(render(hits, "table", title=title, to=to))
 
 
 def _serve(settings: SearchSettings) -> None:

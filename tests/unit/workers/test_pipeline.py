@@ -1,0 +1,207 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fake_encoder import FakeEncoder
+
+from common.binning import BIN_EDGES_KEV
+from common.errors import InputError
+from common.records import Detection, Paper, Refusal, Spectrum, Summary, catalogue_key
+from ingest.catalog import Catalogue
+from ingest.simulate import simulate
+from search.schema import DETECTIONS, PAPERS
+from search.store.embedded import EmbeddedStore
+from workers.pipeline import DetectionItem, Pipeline
+
+
+class CountingEncoder(FakeEncoder):
+    def __init__(self):
+        super().__init__()
+        self.spectra = 0
+        self.summaries = 0
+
+    def encode_spectra(self, counts, exposure_s, **kwargs):
+        self.spectra += len(counts)
+        return super().encode_spectra(counts, exposure_s, **kwargs)
+
+    def encode_summaries(self, summaries, **kwargs):
+        self.summaries += len(summaries)
+        return super().encode_summaries(summaries, **kwargs)
+
+
+class FirstSentences:
+    def summarize(self, texts, **_kwargs):
+        return [Summary(title, abstract, abstract, "extractive") for title, abstract in texts]
+
+
+@pytest.fixture
+def encoder():
+    return CountingEncoder()
+
+
+@pytest.fixture
+def pipeline(tmp_path, encoder):
+    with Pipeline(EmbeddedStore(tmp_path / "store"), encoder, FirstSentences()) as pipeline:
+        yield pipeline
+
+
+def spectrum(seed=0, exposure_s=1000.0):
+    counts = np.random.default_rng(seed).poisson(3.0, 400).astype(float)
+    return Spectrum(counts, BIN_EDGES_KEV[:-1], BIN_EDGES_KEV[1:], exposure_s)
+
+
+def row(region_id=1, **more):
+    return Detection(
+        key=catalogue_key("2.1", 100, 0, region_id),
+        telescope="CHANDRA",
+        instrument="ACIS",
+        release="2.1",
+        obsid=100,
+        obi=0,
+        region_id=region_id,
+        source_name=f"2CXO J0000{region_id:02d}.0+000000",
+        ra_deg=200.0,
+        dec_deg=-5.0,
+        **more,
+    )
+
+
+def store_items(pipeline, *items):
+    return [outcome.status for outcome in pipeline._ingest(items)]
+
+
+def point(pipeline, detection):
+    return pipeline.store.retrieve(DETECTIONS, [detection.id], with_vectors=True)[0]
+
+
+def test_pipeline_ingesting_a_dataset_twice_encodes_nothing_the_second_time(pipeline, encoder):
+    dataset = simulate(30, seed=3)
+    first = [outcome.status for outcome in pipeline.ingest_dataset(dataset)]
+    encoded = encoder.spectra, encoder.summaries
+    second = [outcome.status for outcome in pipeline.ingest_dataset(dataset)]
+    assert set(first) == {"ingested"}
+    assert set(second) == {"unchanged"}
+    assert (encoder.spectra, encoder.summaries) == encoded == (30, dataset.n_sources)
+    assert pipeline.store.count(DETECTIONS) == 30
+    assert pipeline.store.count(PAPERS) == dataset.n_sources
+
+
+def test_pipeline_dataset_points_carry_all_five_vectors(pipeline):
+    dataset = simulate(20, seed=4)
+    list(pipeline.ingest_dataset(dataset))
+    stored = point(pipeline, dataset.detections[0])
+    assert set(stored.vector) == {"spectrum", "text", "shared_spectrum", "shared_text", "both"}
+    halves = np.split(np.array(stored.vector["both"]), 2)
+    np.testing.assert_allclose(halves[0] * np.sqrt(2), stored.vector["shared_spectrum"], atol=1e-6)
+    np.testing.assert_allclose(halves[1] * np.sqrt(2), stored.vector["shared_text"], atol=1e-6)
+    assert stored.payload["simulated"] is True
+    assert stored.payload["model_id"] == pipeline.encoder.model_id
+
+
+def test_pipeline_completes_a_catalogue_row_under_the_same_id_when_its_spectrum_comes(pipeline):
+    detection = row(variables={"hard_hs": 0.25})
+    assert store_items(pipeline, DetectionItem("row", detection)) == ["ingested"]
+    assert point(pipeline, detection).payload["has_spectrum"] is False
+    bare = Detection(detection.key, "CHANDRA", "ACIS", obsid=100, obi=0, region_id=1, release="2.1")
+    assert store_items(pipeline, DetectionItem("a.pha", bare, spectrum())) == ["ingested"]
+    stored = point(pipeline, detection)
+    assert stored.payload["hard_hs"] == 0.25
+    assert stored.payload["has_spectrum"] is True
+    assert set(stored.vector) == {"spectrum", "shared_spectrum"}
+    assert pipeline.store.count(DETECTIONS) == 1
+
+
+def test_pipeline_a_row_read_again_after_its_spectrum_changes_nothing(pipeline, encoder):
+    detection = row(variables={"hard_hs": 0.25}, exposure_s=777.0)
+    store_items(pipeline, DetectionItem("a.pha", detection, spectrum(exposure_s=1000.0)))
+    assert store_items(pipeline, DetectionItem("row", detection)) == ["unchanged"]
+    assert point(pipeline, detection).payload["exposure_s"] == 1000.0
+    assert encoder.spectra == 1
+
+
+def test_pipeline_a_corrected_value_is_stored_without_encoding_again(pipeline, encoder):
+    detection = row(variables={"hard_hs": 0.25})
+    store_items(pipeline, DetectionItem("a.pha", detection, spectrum()))
+    vector = point(pipeline, detection).vector
+    corrected = replace(detection, variables={"hard_hs": 0.5})
+    assert store_items(pipeline, DetectionItem("row", corrected)) == ["ingested"]
+    stored = point(pipeline, detection)
+    assert stored.payload["hard_hs"] == 0.5
+    assert stored.vector == vector
+    assert encoder.spectra == 1
+
+
+def test_pipeline_a_changed_spectrum_is_encoded_again(pipeline, encoder):
+    detection = row()
+    store_items(pipeline, DetectionItem("a.pha", detection, spectrum(seed=1)))
+    assert store_items(pipeline, DetectionItem("a.pha", detection, spectrum(seed=2))) == [
+        "ingested"
+    ]
+    assert encoder.spectra == 2
+
+
+def test_pipeline_a_simulated_spectrum_never_takes_the_place_of_an_observed_one(pipeline):
+    drawn = DetectionItem("drawn", row(simulated=True), spectrum(seed=1))
+    observed = DetectionItem("a.pha", row(), spectrum(seed=2))
+    assert store_items(pipeline, drawn) == ["ingested"]
+    assert store_items(pipeline, observed) == ["ingested"]
+    assert point(pipeline, row()).payload["simulated"] is False
+    assert store_items(pipeline, drawn) == ["refused"]
+    assert store_items(pipeline, observed) == ["unchanged"]
+
+
+def test_pipeline_a_catalogue_row_does_not_make_a_drawn_spectrum_look_observed(pipeline):
+    store_items(pipeline, DetectionItem("drawn", row(simulated=True), spectrum()))
+    store_items(pipeline, DetectionItem("row", row(variables={"hard_hs": 0.1})))
+    assert point(pipeline, row()).payload["simulated"] is True
+
+
+def test_pipeline_refuses_a_second_spectrum_of_one_detection_in_one_run(pipeline):
+    first = DetectionItem("a.pha", row(), spectrum(seed=1))
+    second = DetectionItem("b.pha", row(), spectrum(seed=2))
+    outcomes = list(pipeline._ingest([first, second]))
+    assert [outcome.status for outcome in outcomes] == ["refused", "ingested"]
+    assert "a.pha" in outcomes[0].detail
+
+
+def test_pipeline_one_bad_spectrum_does_not_spoil_its_batch(pipeline):
+    flat = replace(spectrum(), counts=np.ones(400))
+    good = DetectionItem("good.pha", row(1), spectrum())
+    outcomes = list(pipeline._ingest([DetectionItem("flat.pha", row(2), flat), good]))
+    assert {outcome.input: outcome.status for outcome in outcomes} == {
+        "flat.pha": "refused",
+        "good.pha": "ingested",
+    }
+
+
+def test_pipeline_papers_keep_their_summary_when_only_metadata_change(pipeline, encoder):
+    paper = Paper("2020ApJ...900....1A", "A title", "An abstract of a paper.", year=2020)
+    assert [o.status for o in pipeline.ingest_papers([paper])] == ["ingested"]
+    assert [o.status for o in pipeline.ingest_papers([paper])] == ["unchanged"]
+    moved = replace(paper, journal="ApJ")
+    assert [o.status for o in pipeline.ingest_papers([moved])] == ["ingested"]
+    stored = pipeline.store.retrieve(PAPERS, [paper.id], with_vectors=True)[0]
+    assert stored.payload["journal"] == "ApJ"
+    assert stored.payload["summary"]["nature"] == "A title"
+    assert set(stored.vector) == {"text", "shared"}
+    assert encoder.summaries == 1
+
+
+def test_pipeline_reports_refusals_of_the_readers(pipeline):
+    catalogue = Catalogue([row()], [Refusal("row 2", "no obsid")])
+    outcomes = list(pipeline.ingest_catalogue(catalogue))
+    assert [(o.input, o.status) for o in outcomes] == [
+        ("row 2", "refused"),
+        (row().key, "ingested"),
+    ]
+
+
+def test_pipeline_refuses_a_store_of_another_model(tmp_path, encoder):
+    path = tmp_path / "store"
+    with Pipeline(EmbeddedStore(path), encoder, FirstSentences()) as pipeline:
+        list(pipeline._ingest([DetectionItem("a", row(), spectrum())]))
+    other = FakeEncoder()
+    other.model_id = "another-model"
+    store = EmbeddedStore(path)
+    with store, pytest.raises(InputError, match="filled by model"):
+        Pipeline(store, other, FirstSentences())
