@@ -1,22 +1,24 @@
 """``chandra-search simulate``, ``train`` and ``evaluate``: datasets and model bundles."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from encoders.bundle import ModelBundle, load
 from encoders.evaluation import Evaluation
-from encoders.evaluation import evaluate as evaluate_bundle
-from encoders.training import TrainingConfig
-from encoders.training import train as train_bundle
 from rich.table import Table
 
 from cli.options import AsJson
 from cli.output import answers, print_json, say, stages
 from common.errors import InputError
+from encoders.bundle import ModelBundle, load
 from encoders.text import DEFAULT_TEXT_MODEL, SentenceTransformerEmbedder
 from ingest.dataset import read_dataset, write_dataset
 from ingest.simulate import simulate as simulate_dataset
+
+if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
+    from encoders.evaluation import Evaluation
+
+    from encoders.bundle import ModelBundle
 
 DatasetPath = Annotated[
     Path,
@@ -82,23 +84,25 @@ def evaluate(
 
     Example: chandra-search evaluate simulated/
     """
+    from encoders import evaluation
+
     model = load(bundle) if bundle else _train(path, text_model, seed)
     dataset = read_dataset(path)
     with stages() as progress:
-        evaluation = evaluate_bundle(dataset, model, progress=progress)
+        scores = evaluation.evaluate(dataset, model, progress=progress)
     if as_json:
-        print_json(evaluation.to_dict())
+        print_json(scores.to_dict())
     else:
-        _print(evaluation, dataset.name, dataset.simulated)
+        _print(scores, dataset.name, dataset.simulated)
 
 
-def _train(path: Path, text_model: str, seed: int) -> ModelBundle:
+def _train(path: Path, text_model: str, seed: int) -> "ModelBundle":
+    from encoders import training
+
+    embedder = SentenceTransformerEmbedder(text_model)
     with stages() as progress:
-        return train_bundle(
-            read_dataset(path),
-            SentenceTransformerEmbedder(text_model),
-            TrainingConfig(seed=seed),
-            progress,
+        return training.train(
+            read_dataset(path), embedder, training.TrainingConfig(seed=seed), progress
         )
 
 
@@ -107,7 +111,7 @@ def _refuse_full_folder(out: Path) -> None:
         raise InputError(f"{out} exists and is not an empty folder: give another --out")
 
 
-def _print(evaluation: Evaluation, name: str, simulated: bool) -> None:
+def _print(evaluation: "Evaluation", name: str, simulated: bool) -> None:
     """Print the two tables of arXiv:2603.04516: retrieval, and estimation by k-NN."""
     result = evaluation.to_dict()
     kind = "simulated spectra" if simulated else "observed spectra"

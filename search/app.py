@@ -1,9 +1,10 @@
 """The composition root of the search layer: the only place here that builds clients and models."""
 
-from encoders.bundle import SHIPPED_BUNDLE, ModelBundle
-from encoders.bundle import load as load_bundle
+from typing import TYPE_CHECKING
+
 from fastapi import FastAPI
 
+from encoders.bundle import SHIPPED_BUNDLE, ModelBundle
 from search import schema
 from search.api import create_api
 from search.service import SearchService
@@ -11,6 +12,9 @@ from search.settings import SearchSettings
 from search.store.base import Store
 from search.store.embedded import EmbeddedStore
 from search.store.server import ServerStore
+
+if TYPE_CHECKING:
+    from encoders.bundle import ModelBundle
 
 
 def open_store(settings: SearchSettings) -> Store:
@@ -21,9 +25,11 @@ def open_store(settings: SearchSettings) -> Store:
     return ServerStore(str(settings.qdrant_url), key, settings.timeout_s)
 
 
-def load_encoder(settings: SearchSettings) -> ModelBundle:
+def load_encoder(settings: SearchSettings) -> "ModelBundle":
     """Return the model bundle of the settings, by default the one shipped with the package."""
-    return load_bundle(settings.bundle or SHIPPED_BUNDLE)
+    from encoders.bundle import load  # torch takes seconds; --help can do without
+
+    return load(settings.bundle or SHIPPED_BUNDLE)
 
 
 def open_service(settings: SearchSettings) -> SearchService:
