@@ -4,21 +4,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from encoders.evaluation import Evaluation
 from rich.table import Table
 
 from cli.options import AsJson
 from cli.output import answers, print_json, say, stages
 from common.errors import InputError
 from encoders.bundle import ModelBundle, load
+from encoders.evaluation import Evaluation
 from encoders.text import DEFAULT_TEXT_MODEL, SentenceTransformerEmbedder
 from ingest.dataset import read_dataset, write_dataset
 from ingest.simulate import simulate as simulate_dataset
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
-    from encoders.evaluation import Evaluation
-
     from encoders.bundle import ModelBundle
+    from encoders.evaluation import Evaluation
 
 DatasetPath = Annotated[
     Path,

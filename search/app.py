@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from encoders.bundle import SHIPPED_BUNDLE, ModelBundle
 from search import schema
 from search.api import create_api
 from search.service import SearchService
@@ -27,7 +26,7 @@ def open_store(settings: SearchSettings) -> Store:
 
 def load_encoder(settings: SearchSettings) -> "ModelBundle":
     """Return the model bundle of the settings, by default the one shipped with the package."""
-    from encoders.bundle import load  # torch takes seconds; --help can do without
+    from encoders.bundle import SHIPPED_BUNDLE, load  # torch takes seconds; --help can do without
 
     return load(settings.bundle or SHIPPED_BUNDLE)
 
