@@ -42,7 +42,7 @@ format: $(INSTALLED)
 
 bundle: $(INSTALLED)
 	rm -rf build/simulated build/bundle
-	$(BIN)/chandra-search simulate --n 12000 --seed 1 --out build/simulated
+	$(BIN)/chandra-search simulate --n 8000 --seed 1 --out build/simulated
 	$(BIN)/chandra-search train build/simulated --out build/bundle
 	rm -rf encoders/bundles/simulated && cp -r build/bundle encoders/bundles/simulated
 

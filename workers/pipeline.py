@@ -27,7 +27,6 @@ from search.schema import DETECTIONS, PAPERS, NamedVectors, Payload
 from search.store.base import Store
 
 BATCH = 256
-TEXT_CACHE = 20_000
 
 T = TypeVar("T")
 
@@ -50,7 +49,6 @@ class Pipeline:
         self.store = store
         self.encoder = encoder
         self.summarizer = summarizer
-        self._texts: dict[str, tuple[Float32Array, Float32Array]] = {}
         schema.open_collections(store, encoder)
 
     def __enter__(self) -> Self:
@@ -219,17 +217,10 @@ class Pipeline:
     def _encode_texts(
         self, texts: dict[UUID, Summary]
     ) -> dict[UUID, tuple[Float32Array, Float32Array]]:
-        """Return own and shared vectors; a summary met lately is not embedded twice."""
-        missing = {s.hash(): s for s in texts.values() if s.hash() not in self._texts}
-        if missing:
-            encoded = self.encoder.encode_summaries(list(missing.values()))
-            self._texts |= dict(
-                zip(missing, zip(encoded.own, encoded.shared, strict=True), strict=True)
-            )
-        found = {point: self._texts[summary.hash()] for point, summary in texts.items()}
-        while len(self._texts) > TEXT_CACHE:
-            del self._texts[next(iter(self._texts))]
-        return found
+        if not texts:
+            return {}
+        encoded = self.encoder.encode_summaries(list(texts.values()))
+        return dict(zip(texts, zip(encoded.own, encoded.shared, strict=True), strict=True))
 
     def _payloads(self, collection: str, ids: Sequence[UUID]) -> dict[UUID, Payload]:
         records = self.store.retrieve(collection, ids) if ids else []

@@ -1,0 +1,314 @@
+"""Model bundles: one folder holding all that turns spectra and texts into vectors.
+
+``model.json`` says what the model is and how it came about, ``weights.safetensors`` holds its
+tensors; ``model_id`` is a content hash over both, so an altered bundle is found out on loading.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from common.binning import N_BINS, count_rate, min_max
+from common.errors import BundleError, InvalidSpectrumError
+from common.ports import Float32Array, Progress, TextEmbedder, Vectors, no_progress
+from common.records import Summary, content_hash
+from encoders.alignment import N_SECTIONS, Alignment, spectrum_features
+from encoders.autoencoder import SpectrumAutoencoder
+from encoders.config import TrainingConfig
+from encoders.text import SentenceTransformerEmbedder
+
+FloatArray = npt.NDArray[np.float64]
+
+FORMAT_VERSION: Final = 1
+MANIFEST: Final = "model.json"
+WEIGHTS: Final = "weights.safetensors"
+SHIPPED_BUNDLE: Final = Path(__file__).parent / "bundles" / "simulated"
+"""Trained on simulated spectra, so that the first run needs no training."""
+
+_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a model is made for and how it came about."""
+
+    text_model: str
+    section_width: int
+    config: TrainingConfig
+    dataset: str
+    simulated: bool
+    split_sizes: Mapping[str, int]
+    metrics: Mapping[str, Any]
+
+    def to_json(self) -> str:
+        """Return the canonical JSON that the hash covers."""
+        content = {"format_version": FORMAT_VERSION, **asdict(self)}
+        return json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Return the manifest of such a document."""
+        fields = {k: v for k, v in content.items() if k not in ("format_version", "config")}
+        return cls(config=TrainingConfig(**content["config"]), **fields)
+
+
+class SpectrumTextModel(nn.Module):
+    """Everything with weights: the autoencoder and the alignment."""
+
+    def __init__(self, section_width: int, config: TrainingConfig) -> None:
+        super().__init__()
+        self.autoencoder = SpectrumAutoencoder(
+            config.patch, config.width, config.layers, config.attention_heads, config.latent
+        )
+        self.alignment = Alignment(section_width, config)
+
+
+class ModelBundle:
+    """Encode spectra and texts with one trained model; implements `common.ports.Encoder`.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        What the model is.
+    model : SpectrumTextModel
+        Its weights; put into evaluation mode, on a GPU when there is one.
+    embedder : TextEmbedder
+        The text model named in the manifest.
+    """
+
+    def __init__(
+        self, manifest: Manifest, model: SpectrumTextModel, embedder: TextEmbedder
+    ) -> None:
+        self.manifest = manifest
+        self._weights = save_tensors({k: v.cpu() for k, v in model.state_dict().items()})
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model = model.to(self._device).eval()
+        self.embedder = embedder
+        self.model_id = content_hash(manifest.to_json(), self._weights)
+        self.text_model = manifest.text_model
+        self.spectrum_width = manifest.config.latent
+        self.text_width = N_SECTIONS * manifest.section_width
+        self.shared_width = manifest.config.shared
+
+    def encode_spectra(
+        self, counts: FloatArray, exposure_s: FloatArray, progress: Progress = no_progress
+    ) -> Vectors:
+        """Encode counts on the 400 bins.
+
+        Parameters
+        ----------
+        counts : ndarray of float64, shape (n, 400)
+            Counts per bin of 0.5-8 keV.
+        exposure_s : ndarray of float64, shape (n,)
+            Exposures in seconds.
+        progress : callable
+            Told how many spectra are done.
+
+        Returns
+        -------
+        Vectors
+            ``own`` are the autoencoder's latents.
+
+        Raises
+        ------
+        InvalidSpectrumError
+            If counts or exposures are not what a spectrum has, or a spectrum has no shape.
+        """
+        _check_spectra(counts, exposure_s)
+        own = np.empty((len(counts), self.spectrum_width), dtype=np.float32)
+        shared = np.empty((len(counts), self.shared_width), dtype=np.float32)
+        for start in range(0, len(counts), _BATCH):
+            rows = slice(start, start + _BATCH)
+            shape = self._tensor(min_max(count_rate(counts[rows], exposure_s[rows])))
+            with torch.inference_mode():
+                latent = self._model.autoencoder.encode(shape)
+                features = spectrum_features(latent, self._tensor(counts[rows]))
+                own[rows] = latent.cpu().numpy()
+                shared[rows] = self._model.alignment.spectra(features).cpu().numpy()
+            progress("encoding spectra", min(start + _BATCH, len(counts)), len(counts))
+        if not (np.isfinite(own).all() and np.isfinite(shared).all()):
+            raise InvalidSpectrumError(
+                "counts are too large or too small to be encoded: give counts per bin"
+            )
+        return Vectors(own, shared)
+
+    def encode_summaries(
+        self, summaries: Sequence[Summary], progress: Progress = no_progress
+    ) -> Vectors:
+        """Encode three-section summaries.
+
+        Parameters
+        ----------
+        summaries : sequence of Summary, length n
+            Texts.
+        progress : callable
+            Told how many distinct sections are embedded.
+
+        Returns
+        -------
+        Vectors
+            ``own`` are the embeddings of the three sections side by side.
+        """
+        if not summaries:  # nothing to do is no reason to load the text model
+            return Vectors(
+                np.empty((0, self.text_width), np.float32),
+                np.empty((0, self.shared_width), np.float32),
+            )
+        self._check_text_width()
+        return self.encode_sections(embed_sections(self.embedder, summaries, progress))
+
+    def encode_question(self, question: str) -> Vectors:
+        """Encode free text as a summary whose three sections are the question (n = 1)."""
+        return self.encode_summaries([Summary(question, question, question, "given")])
+
+    def encode_sections(self, sections: Float32Array) -> Vectors:
+        """Encode section embeddings, shape (n, 3, section_width), of this bundle's text model."""
+        own = sections.reshape(len(sections), self.text_width) / N_SECTIONS**0.5
+        with torch.inference_mode():
+            shared = self._model.alignment.texts(self._tensor(sections)).cpu().numpy()
+        return Vectors(own.astype(np.float32), shared)
+
+    def save(self, folder: Path) -> None:
+        """Write the bundle into a folder, which is created."""
+        folder.mkdir(parents=True, exist_ok=True)
+        content = json.loads(self.manifest.to_json())
+        content |= {"model_id": self.model_id, "weights_bytes": len(self._weights)}
+        (folder / WEIGHTS).write_bytes(self._weights)
+        (folder / MANIFEST).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+    def _tensor(self, array: npt.NDArray[np.floating[Any]]) -> Tensor:
+        with np.errstate(over="ignore"):  # vectors of what overflows are refused
+            return torch.from_numpy(array.astype(np.float32)).to(self._device)
+
+    def _check_text_width(self) -> None:
+        if self.embedder.width != self.manifest.section_width:
+            raise BundleError(
+                f"model {self.model_id} is made for text embeddings of "
+                f"{self.manifest.section_width} numbers, but {self.embedder.name} gives "
+                f"{self.embedder.width}: use the text model it was trained with, or train anew"
+            )
+
+
+def load(folder: Path, embedder: TextEmbedder | None = None) -> ModelBundle:
+    """Load a bundle from its folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``model.json`` and ``weights.safetensors`` are.
+    embedder : TextEmbedder or None
+        The text model to use; by default that of the manifest, loaded when first needed.
+
+    Returns
+    -------
+    ModelBundle
+        The model, checked against its content hash.
+
+    Raises
+    ------
+    BundleError
+        If it is altered, incomplete, of a newer format, or made for another text model.
+    """
+    content = _read_manifest(folder)
+    weights = _read(folder / WEIGHTS)
+    if len(weights) != content.get("weights_bytes"):
+        raise BundleError(
+            f"{folder / WEIGHTS} has {len(weights)} bytes, its manifest says "
+            f"{content.get('weights_bytes')}: it is incomplete, copy or train the bundle again"
+        )
+    model_id = content.get("model_id")
+    described = {k: v for k, v in content.items() if k not in ("model_id", "weights_bytes")}
+    try:
+        manifest = Manifest.from_dict(described)
+        found = content_hash(manifest.to_json(), weights)
+    except (KeyError, TypeError, ValueError) as exc:
+        raise BundleError(
+            f"{folder / MANIFEST} does not describe a model ({exc}): copy or train the bundle again"
+        ) from exc
+    if found != model_id:
+        raise BundleError(
+            f"{folder} was altered after training: its content hash is {found}, its manifest says "
+            f"{model_id}; copy or train it again"
+        )
+    if embedder is not None and embedder.name != manifest.text_model:
+        raise BundleError(
+            f"model {model_id} in {folder} is made for text model {manifest.text_model!r}, not "
+            f"{embedder.name!r}: use that one, or train a bundle for this"
+        )
+    try:
+        # On the meta device: shapes are compared before memory is taken for them.
+        with torch.device("meta"):
+            model = SpectrumTextModel(manifest.section_width, manifest.config)
+        model.load_state_dict(load_tensors(weights), assign=True)
+    except (TypeError, ValueError, RuntimeError, SafetensorError) as exc:
+        raise BundleError(
+            f"{folder / WEIGHTS} does not fit its manifest ({exc}): train the bundle again"
+        ) from exc
+    return ModelBundle(
+        manifest, model, embedder or SentenceTransformerEmbedder(manifest.text_model)
+    )
+
+
+def embed_sections(
+    embedder: TextEmbedder, summaries: Sequence[Summary], progress: Progress = no_progress
+) -> Float32Array:
+    """Embed the sections of summaries, shape (n, 3, width)."""
+    texts = [section for summary in summaries for section in summary.sections()]
+    return embedder.embed(texts, progress).reshape(len(summaries), N_SECTIONS, -1)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        content: dict[str, Any] | None = json.loads(_read(path))
+    except ValueError as exc:
+        raise BundleError(f"{path} is no JSON ({exc}): copy or train the bundle again") from exc
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if content is None or not isinstance(version, int):
+        raise BundleError(f"{path} is no manifest of a model bundle: it has no format_version")
+    if version != FORMAT_VERSION:
+        raise BundleError(
+            f"{path} has format {version}, this program reads {FORMAT_VERSION}: "
+            f"{'update the program' if version > FORMAT_VERSION else 'train the bundle again'}"
+        )
+    return content
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise BundleError(
+            f"{path} cannot be read ({exc.strerror}): name a folder that "
+            "`chandra-search train` has written"
+        ) from exc
+
+
+def _check_spectra(counts: FloatArray, exposure_s: FloatArray) -> None:
+    if counts.ndim != 2 or counts.shape[1] != N_BINS or exposure_s.shape != counts.shape[:1]:
+        raise InvalidSpectrumError(
+            f"counts of shape {counts.shape} with exposures of shape {exposure_s.shape}: "
+            f"give (n, {N_BINS}) and (n,)"
+        )
+    wrong = {
+        "counts that are NaN or infinite": ~np.isfinite(counts).all(axis=1),
+        "negative counts": (counts < 0).any(axis=1),
+        "no positive, finite exposure": ~(np.isfinite(exposure_s) & (exposure_s > 0)),
+        "the same counts in all 400 bins, hence no shape": np.ptp(counts, axis=1) == 0,
+    }
+    for what, rows in wrong.items():
+        if rows.any():
+            raise InvalidSpectrumError(
+                f"spectrum {int(np.flatnonzero(rows)[0])} of {len(counts)} has {what}: "
+                "leave it out or correct it"
+            )

@@ -1,0 +1,94 @@
+"""How well one modality finds the other, scored by source (DESIGN.md, decision 5)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from common.ports import Float32Array
+
+IntArray = npt.NDArray[np.int64]
+
+PERCENTS = (1, 5, 10)
+_CHUNK = 1024  # queries at a time: bounds the similarity matrix held in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Ranks of the right answers among ``candidates`` sources, 1 the best."""
+
+    ranks: tuple[int, ...]
+    candidates: int
+
+    def recall_at(self, percent: float) -> float:
+        """Return the fraction of queries with the right answer in the first ``percent``.
+
+        That is a rank of at most ``floor(percent / 100 * candidates)``, or 1 when that is 0.
+        """
+        last = max(1, int(self.candidates * percent / 100))
+        return float(np.mean(np.array(self.ranks) <= last))
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the figures reported."""
+        return {
+            **{f"recall_at_{p}_percent": self.recall_at(p) for p in PERCENTS},
+            "median_rank": float(np.median(self.ranks)),
+            "candidates": self.candidates,
+        }
+
+
+def rank_texts(spectra: Float32Array, texts: Float32Array, own: IntArray) -> Retrieval:
+    """Let each detection look for the text of its source.
+
+    Parameters
+    ----------
+    spectra : ndarray of float32, shape (n, d)
+        Unit vectors of detections.
+    texts : ndarray of float32, shape (m, d)
+        Unit vectors of the texts of m sources, the candidates.
+    own : ndarray of int64, shape (n,)
+        Row of ``texts`` that belongs to each detection.
+
+    Returns
+    -------
+    Retrieval
+        One rank per detection; ties count as if all others came first.
+    """
+    ranks: list[int] = []
+    for start in range(0, len(spectra), _CHUNK):
+        scores = spectra[start : start + _CHUNK] @ texts.T  # (chunk, m)
+        ranks += _ranks(scores, own[start : start + _CHUNK])
+    return Retrieval(tuple(ranks), len(texts))
+
+
+def rank_sources(spectra: Float32Array, texts: Float32Array, own: IntArray) -> Retrieval:
+    """Let each text look for its source, whose score is that of its best detection.
+
+    Parameters
+    ----------
+    spectra : ndarray of float32, shape (n, d)
+        Unit vectors of detections.
+    texts : ndarray of float32, shape (m, d)
+        Unit vectors of the texts of m sources.
+    own : ndarray of int64, shape (n,)
+        Row of ``texts`` that belongs to each detection; each row has one at least.
+
+    Returns
+    -------
+    Retrieval
+        One rank per text; ties count as if all others came first.
+    """
+    order = np.argsort(own, kind="stable")
+    first = np.searchsorted(own[order], np.arange(len(texts)))
+    by_source = spectra[order]
+    ranks: list[int] = []
+    for start in range(0, len(texts), _CHUNK):
+        scores = texts[start : start + _CHUNK] @ by_source.T  # (chunk, n)
+        best = np.maximum.reduceat(scores, first, axis=1)  # (chunk, m)
+        ranks += _ranks(best, np.arange(start, start + len(best)))
+    return Retrieval(tuple(ranks), len(texts))
+
+
+def _ranks(scores: Float32Array, own: IntArray) -> list[int]:
+    right = np.take_along_axis(scores, own[:, None], axis=1)  # (n, 1)
+    return [int(rank) for rank in (scores >= right).sum(axis=1)]

@@ -1,0 +1,111 @@
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from common.binning import N_BINS
+from common.dataset import Dataset
+from common.ports import no_progress
+from common.records import Detection, Summary
+from encoders.config import TrainingConfig
+from encoders.training import train
+
+KINDS = ("soft", "hard", "absorbed")
+
+
+class WordEmbedder:
+    """A text model without weights: the sum of one fixed vector per word, of unit length."""
+
+    def __init__(self, name="hashed-words", width=16):
+        self.name = name
+        self.width = width
+        self.asked = 0
+
+    def embed(self, texts, progress=no_progress):
+        self.asked += len(texts)
+        progress("embedding texts", len(texts), len(texts))
+        rows = np.array([sum(map(self._word, text.lower().split() or [""])) for text in texts])
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    def _word(self, word):
+        seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big")
+        return np.random.default_rng(seed).normal(size=self.width)
+
+
+def make_dataset(n_sources):
+    """Sources of three kinds, two detections each; the text names the kind."""
+    rng = np.random.default_rng(3)
+    energy = np.linspace(0.5, 8.0, N_BINS)
+    shapes = (energy**-3.0, energy**0.5, energy**-1.0 * np.exp(-5 / energy**2))
+    source = np.repeat(np.arange(n_sources), 2)
+    kind = source % len(KINDS)
+    counts = np.array([rng.poisson(2000 * shapes[k] / shapes[k].sum()) for k in kind], float)
+    return Dataset(
+        name="three kinds",
+        counts=counts,
+        exposure_s=rng.uniform(5e3, 5e4, len(source)),
+        source=source,
+        variables={
+            "hard_hs": kind + rng.normal(0, 0.01, len(source)),
+            "bb_kt": np.full(len(source), np.nan),
+        },
+        detections=[Detection(f"file/{i}", "CHANDRA", "ACIS") for i in range(len(source))],
+        summaries=[
+            Summary(
+                f"a {KINDS[s % 3]} source",
+                f"the spectrum is {KINDS[s % 3]}",
+                f"number {s} of the {KINDS[s % 3]} ones",
+                "simulated",
+            )
+            for s in range(n_sources)
+        ],
+        bibcodes=[f"2020test.{s:04d}" for s in range(n_sources)],
+        simulated=True,
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    # Models this small lose more by waiting for other threads than they gain.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def dataset():
+    return make_dataset(60)
+
+
+@pytest.fixture(scope="session")
+def config():
+    return TrainingConfig(
+        width=16,
+        layers=1,
+        autoencoder_epochs=15,
+        autoencoder_batch=16,
+        text_components=8,
+        hidden=32,
+        shared=8,
+        members=2,
+        alignment_epochs=20,
+        alignment_batch=16,
+        thinned_copies=1,
+    )
+
+
+@pytest.fixture
+def make_embedder():
+    return WordEmbedder
+
+
+@pytest.fixture
+def embedder():
+    return WordEmbedder()
+
+
+@pytest.fixture(scope="session")
+def bundle(dataset, config):
+    return train(dataset, WordEmbedder(), config)

