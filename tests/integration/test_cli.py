@@ -7,29 +7,13 @@ import subprocess
 import sys
 import time
 
+import httpx2 as httpx
 import numpy as np
 import pytest
 from astropy.io.votable import parse
+from command import COMMAND, answer, run
 
 pytestmark = pytest.mark.integration
-
-
-def run(*arguments, data_dir=None, code=0):
-    """Run the command and return what it printed; fail on any other exit code."""
-    where = ["--data-dir", str(data_dir)] if data_dir else []
-    done = subprocess.run(
-        [sys.executable, "-c", "from cli.main import run; run()", *map(str, arguments), *where],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == code, done.stderr + done.stdout
-    return done
-
-
-def answer(*arguments, data_dir=None, code=0):
-    return json.loads(run(*arguments, "--json", data_dir=data_dir, code=code).stdout)
 
 
 @pytest.fixture(scope="module")
@@ -203,14 +187,11 @@ def test_cli_demo_answers_three_questions_from_simulated_data(tmp_path):
 
 
 def test_cli_serve_answers_over_http(store, shared_data):
-    import httpx2 as httpx
-
     server = subprocess.Popen(
-        [sys.executable, "-c", "from cli.main import run; run()", "serve", "--port", "8765",
-         "--data-dir", str(store)],
+        [*COMMAND, "serve", "--port", "8765", "--data-dir", str(store)],
         stderr=subprocess.PIPE,
         text=True,
-    )  # fmt: skip
+    )
     base = "http://127.0.0.1:8765"
     try:
         for _ in range(120):
