@@ -101,9 +101,10 @@ class Dataset:
                 continue
             detection = self.detections[first_row[source]]
             name = detection.source_name or f"source {source} of {self.name}"
+            kind = f", {detection.source_class[-1]}" if detection.source_class else ""
             yield Paper(
                 bibcode=bibcode,
-                title=f"{label} of {name}",
+                title=f"{label} of {name}{kind}",
                 abstract="",
                 source_names=(detection.source_name,) if detection.source_name else (),
                 source_class=detection.source_class,
