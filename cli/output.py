@@ -102,10 +102,12 @@ class Report:
         """Print a table: of every input, or only of the refused ones."""
         shown = self.kept if each else self.refused[:REFUSALS_SHOWN]
         if shown:
-            table = Table("input", "outcome", "stored as, or reason", show_lines=each)
+            table = Table(show_lines=each)
+            for column in ("input", "outcome", "stored as, or reason"):
+                table.add_column(column, overflow="fold")
             for one in shown:
                 notes = "".join(f"\n{note}" for note in one.notes)
-                table.add_row(one.input, one.status, one.detail + notes)
+                table.add_row("/".join(one.input.split("/")[-2:]), one.status, one.detail + notes)
             Console(highlight=False, markup=False).print(table)
         if not each and len(self.refused) > len(shown):
             say(f"… and {len(self.refused) - len(shown):,} more refusals; --json lists them all")

@@ -27,6 +27,7 @@ Format = Literal["table", "json", "csv", "ecsv", "votable"]
 Cell = str | int | float | bool | None
 
 SIMULATED = "simulated, not observed"
+UNRANKED = "no spectrum yet, they fit the filter and are not ranked"
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 forbids or discourages; a terminal would obey some of it."""
@@ -46,7 +47,12 @@ class _Column:
 
 _FIRST = (
     _Column("id", str, "meta.id;meta.main", "point id in the store"),
-    _Column("score", float, "stat.value", "cosine similarity to the question, higher is better"),
+    _Column(
+        "score",
+        float,
+        "stat.value",
+        "cosine similarity to the question; none: no spectrum yet, fits the filter",
+    ),
 )
 _CLASS = (
     _Column("class", str, "src.class", "source class after SIMBAD"),
@@ -154,9 +160,11 @@ def render(
     kind: Target = to or ("papers" if hits and "bibcode" in hits[0].payload else "detections")
     rows = [_cells(hit) for hit in hits]
     n_simulated = sum(bool(row.get("simulated")) for row in rows)
+    n_unranked = sum(row["score"] is None for row in rows)
     remarks = {
         "title": _clean(title),
         "simulated": f"{n_simulated} of {len(rows)} rows: {SIMULATED}" if n_simulated else "",
+        "unranked": f"{n_unranked} of {len(rows)} rows: {UNRANKED}" if n_unranked else "",
         "overflow": f"cut off at {len(rows)} rows, more may match" if truncated else "",
     }
     remarks = {name: text for name, text in remarks.items() if text}

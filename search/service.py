@@ -32,10 +32,14 @@ MAX_LIMIT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer; ``score`` is the cosine similarity, higher is better."""
+    """One answer; ``score`` is the cosine similarity, higher is better.
+
+    The score is None where there is nothing to compare yet: a detection known from the catalogue
+    only, which fits the filter.
+    """
 
     id: UUID
-    score: float
+    score: float | None
     payload: Mapping[str, Any]
 
 
@@ -69,7 +73,8 @@ class SearchService:
         """Return the detections or papers that best fit a question.
 
         Detections are compared in the shared space (text with spectra), papers by their own text
-        embeddings, which hold more of the wording.
+        embeddings, which hold more of the wording. When a filter leaves fewer spectra than asked
+        for, detections that fit it and have no spectrum yet follow, without a score.
         """
         question = question.strip()
         if not question:
@@ -80,9 +85,11 @@ class SearchService:
                 f"{self.max_query_characters:,} are read: shorten it"
             )
         vectors = self.encoder.encode_question(question)
-        if to == "detections":
-            return self.nearest(DETECTIONS, SHARED_SPECTRUM, vectors.shared[0], query_filter, limit)
-        return self.nearest(PAPERS, TEXT, vectors.own[0], query_filter, limit)
+        if to == "papers":
+            return self.nearest(PAPERS, TEXT, vectors.own[0], query_filter, limit)
+        hits = self.nearest(DETECTIONS, SHARED_SPECTRUM, vectors.shared[0], query_filter, limit)
+        condition = query_filter.to_qdrant() if query_filter else None
+        return hits + (self._without_spectrum(condition, limit - len(hits)) if condition else [])
 
     def by_spectrum(
         self,
@@ -197,6 +204,14 @@ class SearchService:
         )
         return [_as_hit(point) for point in points]
 
+    def _without_spectrum(self, condition: models.Filter, limit: int) -> list[Hit]:
+        """Return detections that fit a filter and are known from the catalogue only."""
+        if limit <= 0:
+            return []
+        both = models.Filter(must=[condition, _matches("has_spectrum", False)])
+        points, _ = self.store.scroll(DETECTIONS, both, limit=limit)
+        return [_as_hit(point) for point in points]
+
     def _find(
         self, identifier: str, collections: Sequence[str] = (DETECTIONS, PAPERS)
     ) -> tuple[str, models.Record]:
@@ -251,5 +266,5 @@ def _flag(field: str) -> models.Filter:
 
 
 def _as_hit(point: models.Record | models.ScoredPoint) -> Hit:
-    score = point.score if isinstance(point, models.ScoredPoint) else 1.0
-    return Hit(UUID(str(point.id)), float(score), point.payload or {})
+    score = float(point.score) if isinstance(point, models.ScoredPoint) else None
+    return Hit(UUID(str(point.id)), score, point.payload or {})

@@ -154,9 +154,9 @@ class Stored(BaseModel):
 
 
 class Answer(Stored):
-    """One answer; the score is the cosine similarity, higher is better."""
+    """One answer; the score is the cosine similarity, higher is better, null when not ranked."""
 
-    score: float
+    score: float | None
 
 
 class Health(BaseModel):

@@ -77,6 +77,17 @@ def test_filter_on_a_class_answers_with_its_descendants_only(service):
     assert ids(hits) == {AGN.id, AGN_AGAIN.id, SIMULATED.id}
 
 
+def test_filter_shows_what_has_no_spectrum_yet_after_the_ranked_and_without_a_score(service):
+    everything = DetectionFilter(where="obsid > 0")
+    hits = service.by_text("anything", "detections", everything, limit=10)
+    unranked = [hit for hit in hits if hit.score is None]
+    assert unranked
+    assert hits[-len(unranked) :] == unranked
+    assert not any(hit.payload["has_spectrum"] for hit in unranked)
+    assert all(hit.payload["has_spectrum"] for hit in hits if hit.score is not None)
+    assert len(service.by_text("anything", "detections", everything, limit=1)) == 1
+
+
 def test_filter_on_variables_leaves_out_what_has_no_value(service):
     wanted = DetectionFilter(where="hard_hs > 0.3 and flux_significance_b >= 5")
 
