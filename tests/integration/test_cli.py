@@ -107,7 +107,7 @@ def test_cli_status_counts_what_is_there(store):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["search", "text", "x", "--class", "Sayfert"], "Seyfert"),
+        (["search", "text", "x", "--class", "Sayfert"], "nearest: SyG"),
         (["search", "text", "x", "--where", "hard_hs >> 3"], "^"),
         (["search", "text", "x" * 100_000], "characters"),
         (["search", "text", " "], "empty"),
