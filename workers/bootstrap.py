@@ -1,9 +1,8 @@
 """Builds what the jobs need; nothing is built on import."""
 
 from ingest.summaries import ExtractiveSummarizer
-from search.settings import SearchSettings
-
 from search.app import load_encoder, open_store
+from search.settings import SearchSettings
 from workers.pipeline import Pipeline
 
 
