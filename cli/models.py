@@ -9,8 +9,6 @@ from rich.table import Table
 from cli.options import AsJson
 from cli.output import answers, print_json, say, stages
 from common.errors import InputError
-from encoders.bundle import ModelBundle, load
-from encoders.evaluation import Evaluation
 from encoders.text import DEFAULT_TEXT_MODEL, SentenceTransformerEmbedder
 from ingest.dataset import read_dataset, write_dataset
 from ingest.simulate import simulate as simulate_dataset
@@ -84,6 +82,7 @@ def evaluate(
     Example: chandra-search evaluate simulated/
     """
     from encoders import evaluation
+    from encoders.bundle import load
 
     model = load(bundle) if bundle else _train(path, text_model, seed)
     dataset = read_dataset(path)

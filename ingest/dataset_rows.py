@@ -97,7 +97,7 @@ def releases_of(file: str, arrays: Arrays, given: str | None) -> Array:
         texts = np.unique(arrays["release"]).tolist()
     elif given is not None:
         texts = [given]
-    elif all(name in arrays for name in KEY_COLUMNS):
+    elif "key" not in arrays and all(name in arrays for name in KEY_COLUMNS):
         named = re.search(r"csc[\s_.-]*(\d)[._]?(\d)(?!\d)", file.lower())
         texts = [f"{named[1]}.{named[2]}" if named else DEFAULT_RELEASE]
         if not named:
