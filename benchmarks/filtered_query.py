@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import qdrant_edge as edge
@@ -40,7 +41,7 @@ def points(n: int, rng: np.random.Generator) -> list[models.PointStruct]:
     hardness = rng.uniform(-1, 1, n)
     return [
         models.PointStruct(
-            id=row,
+            id=str(UUID(int=row + 1)),
             vector={SHARED_SPECTRUM: vectors[row].tolist()},
             payload={"class_path": [CLASSES[row % len(CLASSES)]], "hard_hs": float(hardness[row])},
         )
@@ -71,7 +72,7 @@ def main() -> None:
                 edge.FieldCondition(key="hard_hs", range=edge.RangeFloat(gt=0.8)),
             ]
         )
-        shard = store.shard(DETECTIONS)
+        shard = store._shards.get(DETECTIONS).edge  # the raw engine under the store
         times: dict[str, list[float]] = {"raw Edge query": [], "our store": [], "our service": []}
         for query in rng.normal(size=(options.queries, WIDTH)):
             vector = query.tolist()
@@ -90,7 +91,7 @@ def main() -> None:
             end = time.perf_counter()
             hits = service.nearest(DETECTIONS, SHARED_SPECTRUM, vector, wanted, 10)
             last = time.perf_counter()
-            if [p.id for p in raw] != [p.id for p in ours] or len(hits) != len(raw):
+            if not [str(p.id) for p in raw] == [p.id for p in ours] == [str(h.id) for h in hits]:
                 raise SystemExit("the layers disagree")
             for name, seconds in zip(
                 times, (middle - start, end - middle, last - end), strict=True
