@@ -99,6 +99,7 @@ class Pipeline:
         seen: dict[str, tuple[str, str | None]] = {}
         for batch in _batches(items, BATCH):
             fresh: list[DetectionItem] = []
+            repeated: list[Outcome] = []
             for item in batch:
                 if isinstance(item, Refusal):
                     yield Outcome.refused(item)
@@ -112,11 +113,13 @@ class Pipeline:
                 if first == item.input:
                     fresh.append(item)
                 elif first_hash == spectrum_hash:
-                    yield Outcome(item.input, "unchanged", key, (f"same content as {first}",))
+                    notes = (f"same content as {first}",)
+                    repeated.append(Outcome(item.input, "unchanged", key, notes))
                 else:
                     reason = f"another spectrum of {key} than {first}: keep one of the two"
                     yield Outcome(item.input, "refused", reason)
             yield from self._store_detections(fresh)
+            yield from repeated  # only now is what they repeat safely stored
 
     def _store_detections(self, items: Sequence[DetectionItem]) -> Iterator[Outcome]:
         stored = self._payloads(DETECTIONS, [item.detection.id for item in items])

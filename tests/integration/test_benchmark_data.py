@@ -48,7 +48,12 @@ def test_where_is_kept_to(store):
 
 
 def test_benchmark_is_reached_on_the_test_split(shared_data):
-    """Floors a standard error (0.7 points of recall at 1,719 queries) below what was measured."""
+    """Guards against a worse model, with room for chance.
+
+    Measured were 9.4% and 9.6% at 1%; the floor is 1.5 standard errors (0.7 points at 1,719
+    queries) lower, as another seed or BLAS moves the figure. So it does not show that the
+    published first attempt's 9% is passed: the run in README.md does, for its seed.
+    """
     result = answer("evaluate", shared_data / "simbench", timeout=3000)
     for scores in result["retrieval"].values():
         assert scores["candidates"] == 1144

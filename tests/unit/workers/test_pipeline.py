@@ -165,6 +165,15 @@ def test_pipeline_refuses_a_second_spectrum_of_one_detection_in_one_run(pipeline
     assert "a.pha" in outcomes[0].detail
 
 
+def test_pipeline_reports_a_repeated_spectrum_only_after_the_first_is_stored(pipeline):
+    first = DetectionItem("a.pha", row(), spectrum())
+    outcomes = list(pipeline._ingest([first, DetectionItem("copy.pha", row(), spectrum())]))
+    assert [(o.input, o.status) for o in outcomes] == [
+        ("a.pha", "ingested"),
+        ("copy.pha", "unchanged"),
+    ]
+
+
 def test_pipeline_one_bad_spectrum_does_not_spoil_its_batch(pipeline):
     flat = replace(spectrum(), counts=np.ones(400))
     good = DetectionItem("good.pha", row(1), spectrum())
