@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import Report, print_json, track
+from cli.output import Report, print_json, say, track
 from common.records import Outcome
 from ingest.catalog import Catalogue, read_catalogue, read_detections
 from ingest.dataset import read_pairs
 from ingest.discover import find_spectra
+from ingest.llm_summaries import OpenAISummarizer
 from ingest.papers import read_papers
-from workers.bootstrap import open_pipeline
+from workers.bootstrap import Summaries, open_pipeline
 
 REFUSED = 3
 
@@ -86,6 +87,13 @@ def papers(
     files: Annotated[
         list[Path], typer.Argument(help="JSON lines, ADS API answers (JSON) or BibTeX.")
     ],
+    summaries: Annotated[
+        Summaries,
+        typer.Option(
+            help="Who summarises: sentences chosen on this machine, or a language model "
+            "(needs OPENAI_API_KEY, costs money)."
+        ),
+    ] = Summaries.EXTRACTIVE,
     data_dir: DataDir = None,
     bundle: Bundle = None,
     as_json: AsJson = False,
@@ -95,8 +103,12 @@ def papers(
     Example: chandra-search ingest papers export.bib
     """
     records = [record for path in files for part in read_papers(path) for record in part]
-    with open_pipeline(settings_for(data_dir, bundle)) as pipeline:
-        _finish(track(pipeline.ingest_papers(records), "papers", len(records)), as_json)
+    with open_pipeline(settings_for(data_dir, bundle), summaries) as pipeline:
+        try:
+            _finish(track(pipeline.ingest_papers(records), "papers", len(records)), as_json)
+        finally:  # money spent is reported however it ends
+            if isinstance(pipeline.summarizer, OpenAISummarizer):
+                say(str(pipeline.summarizer.usage))
 
 
 @app.command()

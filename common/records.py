@@ -17,7 +17,11 @@ FloatArray = npt.NDArray[np.float64]
 POINT_NAMESPACE = UUID("6f1f5a2e-6a0b-5c58-9a3e-0b1d6d1f4c11")  # never change: every id hangs on it
 
 MatchedBy = Literal["detection", "source_name", "position"]
-SummaryMethod = Literal["extractive", "given", "simulated"]
+SummaryMethod = str
+"""One of `SUMMARY_METHODS`, or `WRITTEN_BY` and the name of a language model."""
+
+SUMMARY_METHODS = ("extractive", "given", "simulated")
+WRITTEN_BY = "openai:"
 
 
 def point_id(kind: Literal["detection", "paper"], key: str) -> UUID:

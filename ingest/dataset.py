@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import numpy as np
 
 from common.dataset import Dataset
 from common.errors import InvalidTableError, NotFoundError
-from common.records import Refusal, Summary, SummaryMethod
+from common.records import SUMMARY_METHODS, WRITTEN_BY, Refusal, Summary, SummaryMethod
 from ingest.arrays import MIB, read_arrays
 from ingest.dataset_rows import (
     ATTRIBUTES,
@@ -252,10 +252,10 @@ def _summary(where: str, record: Record, simulated: bool, limit: int) -> tuple[S
                 "shorten it, or raise CHANDRA_MAX_TEXT_CHARACTERS"
             )
     method: SummaryMethod = record.get("method") or ("simulated" if simulated else "given")
-    if method not in get_args(SummaryMethod):
+    if method not in SUMMARY_METHODS and not str(method).startswith(WRITTEN_BY):
         raise InvalidTableError(
             f"{where}: method {method!r:.60} is not known: leave it out, or give one of "
-            + ", ".join(get_args(SummaryMethod))
+            + ", ".join((*SUMMARY_METHODS, f"{WRITTEN_BY}MODEL"))
         )
     bibcode = record.get("bibcode") or ""
     if not isinstance(bibcode, str):

@@ -7,6 +7,8 @@ import pytest
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["CHANDRA_CACHE"] = "off"  # what another run has kept would hide what this one does
+os.environ.pop("OPENAI_API_KEY", None)  # no test shall cost anything
 
 MEMORY = Path("/dev/shm")
 

@@ -28,6 +28,7 @@ def test_wheel_holds_the_rooms_their_data_files_and_nothing_else(repository, tmp
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == set(ROOMS)
     assert {
         "common/simbad_otypes.csv",
+        "ingest/prompts/summary.md",
         "ingest/simulation/phrases.toml",
         "search/where.lark",
         "encoders/bundles/simulated/model.json",
@@ -38,7 +39,7 @@ def test_wheel_holds_the_rooms_their_data_files_and_nothing_else(repository, tmp
 def test_nothing_heavy_is_loaded_by_asking_for_help():
     code = (
         "import sys, cli.main\n"
-        "heavy = {'torch', 'sentence_transformers', 'sklearn'} & set(sys.modules)\n"
+        "heavy = {'torch', 'sentence_transformers', 'sklearn', 'openai'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

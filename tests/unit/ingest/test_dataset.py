@@ -365,6 +365,11 @@ def test_many_wrong_rows_are_counted(write):
         read_dataset(write(n=30, counts=counts))
 
 
+def test_summaries_written_by_a_language_model_keep_its_name(write):
+    dataset = read_dataset(write(summaries=[section_texts(method="openai:gpt-4o-mini")]))
+    assert dataset.summaries[0].method == "openai:gpt-4o-mini"
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

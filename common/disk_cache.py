@@ -1,0 +1,160 @@
+"""What was computed or paid for once, kept on disk: one SQLite file shared by all processes.
+
+A cache is a convenience: one that cannot be read or written is reported once and then does
+without, one that is damaged is set aside and begun anew. Neither ever stops the work.
+"""
+
+import logging
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from common.settings import SharedSettings
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+FILE: Final = "cache.sqlite3"
+
+_WAIT_S: Final = 60.0  # for another process to finish writing a batch
+_MOST_VARIABLES: Final = 900  # what every SQLite takes in one query
+_TABLE: Final = (
+    "CREATE TABLE IF NOT EXISTS entry "
+    "(space TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (space, key))"
+)
+
+
+class DiskCache:
+    """Bytes by key, apart for each space (a model, for instance); safe between threads.
+
+    The file stays open, so an instance must not be used on both sides of a fork.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it and its folder are created when first needed.
+    loss : str
+        What it means that nothing is kept, for the warning.
+    """
+
+    def __init__(self, path: Path, loss: str = "the next run computes it all again") -> None:
+        self.path = path
+        self._loss = loss
+        self._usable = True
+        self._connection: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
+
+    def get(self, space: str, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return the values of those keys that are there."""
+
+        def query(connection: sqlite3.Connection) -> dict[str, bytes]:
+            found: dict[str, bytes] = {}
+            for start in range(0, len(keys), _MOST_VARIABLES):
+                part = keys[start : start + _MOST_VARIABLES]
+                marks = ",".join("?" * len(part))
+                found |= connection.execute(
+                    f"SELECT key, value FROM entry WHERE space = ? AND key IN ({marks})",
+                    (space, *part),
+                )
+            return found
+
+        return self._run(query, {})
+
+    def first(self, space: str) -> bytes | None:
+        """Return any one value of a space, or None if it has none."""
+
+        def query(connection: sqlite3.Connection) -> bytes | None:
+            row = connection.execute(
+                "SELECT value FROM entry WHERE space = ? LIMIT 1", (space,)
+            ).fetchone()
+            return row[0] if row else None
+
+        return self._run(query, None)
+
+    def put(self, space: str, values: Mapping[str, bytes]) -> None:
+        """Keep values; what was there under the same keys is replaced."""
+        rows = [(space, key, value) for key, value in values.items()]
+
+        def query(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?, ?)", rows)
+
+        self._run(query, None)
+
+    def _run(self, query: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """Run a query; a damaged file is replaced, once."""
+        with self._lock:
+            for attempt in (1, 2):
+                if not self._usable:
+                    break
+                try:
+                    return query(self._connected())
+                except (OSError, sqlite3.OperationalError) as exc:
+                    self._disconnect()
+                    self._give_up(exc)
+                except sqlite3.DatabaseError as exc:
+                    self._disconnect()
+                    if attempt == 2:
+                        self._give_up(exc)
+                    else:
+                        self._set_aside(exc)
+            return otherwise
+
+    def _connected(self) -> sqlite3.Connection:
+        """Return the open connection: opening and closing it for each query costs an fsync."""
+        if self._connection is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self.path, timeout=_WAIT_S, check_same_thread=False)
+            self._connection = connection
+            weakref.finalize(self, connection.close)  # nobody has to remember to
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(_TABLE)
+        return self._connection
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _give_up(self, exc: Exception) -> None:
+        self._usable = False
+        logger.warning(
+            "cache %s cannot be used (%s): %s; set CHANDRA_CACHE_DIR to a folder with room that "
+            "can be written, or CHANDRA_CACHE=off",
+            self.path,
+            exc,
+            self._loss,
+        )
+
+    def _set_aside(self, exc: sqlite3.DatabaseError) -> None:
+        aside = self.path.with_name(f"{self.path.name}.damaged")
+        logger.warning(
+            "cache %s is damaged (%s): it is set aside as %s and begun anew",
+            self.path,
+            exc,
+            aside.name,
+        )
+        try:
+            self.path.replace(aside)
+            for suffix in ("-wal", "-shm"):  # of the damaged file: no part of a new one
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        except OSError as error:
+            self._give_up(error)
+
+
+def open_cache(settings: SharedSettings, loss: str | None = None) -> DiskCache | None:
+    """Return the cache of the settings, or None where it is switched off."""
+    if not settings.cache:
+        return None
+    path = settings.cache_dir.expanduser() / FILE
+    return DiskCache(path, loss) if loss else DiskCache(path)
