@@ -10,6 +10,7 @@ from common.ports import Float32Array
 IntArray = npt.NDArray[np.int64]
 
 PERCENTS = (1, 5, 10)
+CURVE_PERCENTS = (0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 50.0, 75.0, 100.0)
 _CHUNK = 1024  # queries at a time: bounds the similarity matrix held in memory
 
 
@@ -25,8 +26,15 @@ class Retrieval:
 
         That is a rank of at most ``floor(percent / 100 * candidates)``, or 1 when that is 0.
         """
-        last = max(1, int(self.candidates * percent / 100))
-        return float(np.mean(np.array(self.ranks) <= last))
+        return float(np.mean(np.array(self.ranks) <= self.last(percent)))
+
+    def last(self, percent: float) -> int:
+        """Return the last rank that counts as in the first ``percent``."""
+        return max(1, int(self.candidates * percent / 100))
+
+    def curve(self) -> dict[str, float]:
+        """Return the recall at more percentages, from 0.5 to 100."""
+        return {f"{percent:g}": self.recall_at(percent) for percent in CURVE_PERCENTS}
 
     def to_dict(self) -> dict[str, float]:
         """Return the figures reported."""
@@ -91,4 +99,5 @@ def rank_sources(spectra: Float32Array, texts: Float32Array, own: IntArray) -> R
 
 def _ranks(scores: Float32Array, own: IntArray) -> list[int]:
     right = np.take_along_axis(scores, own[:, None], axis=1)  # (n, 1)
-    return [int(rank) for rank in (scores >= right).sum(axis=1)]
+    # Not "scores >= right": vectors of a model that diverged are NaN, and rank last.
+    return [int(rank) for rank in (~(scores < right)).sum(axis=1)]

@@ -67,3 +67,17 @@ def test_retrieval_reports_these_figures():
         "median_rank": 3.0,
         "candidates": 100,
     }
+
+
+def test_curve_rises_from_half_a_percent_to_all():
+    curve = Retrieval(tuple(range(1, 201)), 200).curve()
+    assert next(iter(curve)) == "0.5"
+    assert curve["0.5"] == 0.005
+    assert curve["100"] == 1
+    assert [*curve.values()] == sorted(curve.values())
+
+
+def test_vectors_that_are_no_numbers_rank_last():
+    nan = np.full((3, 2), np.nan, dtype=np.float32)
+    for rank in (rank_texts, rank_sources):
+        assert rank(nan, nan, np.arange(3)).ranks == (3, 3, 3)

@@ -1,0 +1,164 @@
+"""What ``chandra-search evaluate`` reads and prints; the command itself is in `cli.models`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from cli.output import answers, say
+from common.dataset import Dataset
+from common.errors import InputError
+from common.ports import Progress
+from search.app import open_store
+from search.representations import read_vectors
+from search.settings import SearchSettings
+
+if TYPE_CHECKING:  # what it needs takes seconds to load, and --help can do without
+    from encoders.bundle import ModelBundle
+    from encoders.evaluation.representations import Representations
+    from encoders.evaluation.result import Evaluation, RetrievalResult
+
+_STORE = "store"
+_COLUMNS = {  # short, so that the table fits into 80 characters
+    "spectrum": "spec.",
+    "text": "text",
+    "shared_spectrum": "shared\nspec.",
+    "shared_text": "shared\ntext",
+    "both": "both",
+    "moe": "MoE",
+    "refined": "refined",
+}
+
+_SPLIT_ANEW = (
+    "stored vectors are split by source anew: a model that was trained on some of these sources "
+    "may have seen test sources, and its figures are then too good"
+)
+
+
+def is_store(path: Path) -> bool:
+    """Return whether this is a store's own folder, or a data folder that holds one."""
+    return (_data_dir(path) / _STORE / "collections").is_dir()
+
+
+def represent_store(path: Path, bundle: Path | None, progress: Progress) -> "Representations":
+    """Return the vectors of an ingested store.
+
+    Raises
+    ------
+    InputError
+        If another bundle is given than the one that filled the store.
+    """
+    from encoders.evaluation.representations import Representations
+
+    settings = SearchSettings(data_dir=_data_dir(path), qdrant_url=None)
+    with open_store(settings) as store:
+        stored = read_vectors(store, progress)
+    return Representations(
+        dataset=f"store {path}",
+        simulated=stored.simulated,
+        model_id=stored.model_id,
+        text_model=_text_model(bundle, stored.model_id, path) if bundle else "not recorded",
+        vectors=stored.vectors,
+        variables=stored.variables,
+        source=stored.source,
+        source_class=stored.source_class,
+        names=stored.names,
+        counts=stored.counts,
+        split=stored.split,
+        notes=[*stored.notes, _SPLIT_ANEW],
+    )
+
+
+def seen_in_training(dataset: Dataset, model: "ModelBundle") -> list[str]:
+    """Return a warning where the model was trained on the test split that it is asked about."""
+    manifest = model.manifest
+    if manifest.config.train_on != "all" or manifest.dataset != dataset.name:
+        return []
+    return [
+        f"model {model.model_id} was trained on all of {dataset.name} but its validation split: it "
+        "has seen the test split, and these figures are too good"
+    ]
+
+
+def print_evaluation(evaluation: "Evaluation") -> None:
+    """Print the tables of arXiv:2603.04516 in short: retrieval, and estimation by k-NN."""
+    kind = "simulated spectra" if evaluation.simulated else "observed spectra"
+    name = escape(evaluation.dataset)
+    directions = {
+        "spectrum → text": evaluation.spectrum_to_text,
+        "text → spectrum": evaluation.text_to_spectrum,
+    }
+    given = {title: found for title, found in directions.items() if found}
+    if given:
+        answers.print(_retrieval(given, f"Retrieval, {name} ({kind})"))
+    if evaluation.regression:
+        _print_estimation(evaluation, f"{name} ({kind})")
+    for note in evaluation.notes:
+        say(f"note: {note}")
+
+
+def _retrieval(directions: dict[str, "RetrievalResult"], title: str) -> Table:
+    table = Table("direction", "Recall@1%", "@5%", "@10%", "median rank", "candidates", title=title)
+    for direction, result in directions.items():
+        scores = result.overall.to_dict()
+        rank, candidates = scores["median_rank"], scores["candidates"]
+        table.add_row(
+            direction,
+            *(f"{result.overall.recall_at(k):.1%}" for k in (1, 5, 10)),
+            f"{rank:g} ({rank / candidates:.1%})",
+            f"{candidates:,}",
+        )
+    return table
+
+
+def _print_estimation(evaluation: "Evaluation", dataset: str) -> None:
+    from encoders.evaluation.estimation import errors_of
+    from encoders.evaluation.report import number
+
+    ratios = evaluation.mean_ratio
+    columns = [name for name in _COLUMNS if name in ratios]
+    table = Table(
+        title=f"Estimation by k-NN: mean absolute error, {dataset}",
+        caption="mean ratio: mean of error / error of always guessing the training mean",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
+    for heading in ("variable", "mean", *(_COLUMNS[name] for name in columns)):
+        left = heading == "variable"
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for name, row in evaluation.regression.items():
+        errors = errors_of(row)
+        values = row.mean_baseline, *(errors[column] for column in columns)
+        table.add_row(name, *(number(one.value) for one in values))
+    means = (f"{ratios[column].value:.3f}" for column in columns)
+    table.add_row("mean ratio", "1", *means, style="bold")
+    answers.print(table)
+    if gains := evaluation.mean_gain:
+        answers.print(
+            "mean gain over the better of spectrum and text before alignment: "
+            + ", ".join(f"{_COLUMNS[name]} {gain.value:+.1%}" for name, gain in gains.items())
+        )
+    losing = [name for name, row in evaluation.regression.items() if row.worse_than_best_single]
+    if losing:
+        answers.print(
+            "refined rule worse than the best single representation by more than its interval: "
+            + ", ".join(losing)
+        )
+
+
+def _text_model(bundle: Path, stored_model: str, path: Path) -> str:
+    """Return the text model of the bundle that filled the store, once it is known to be that."""
+    from encoders.bundle import load
+
+    model = load(bundle)
+    if model.model_id != stored_model:
+        raise InputError(
+            f"{path} was filled by model {stored_model}, {bundle} is {model.model_id}: "
+            "leave --bundle out, or ingest into a new store with it"
+        )
+    return model.text_model
+
+
+def _data_dir(path: Path) -> Path:
+    return path.parent if path.name == _STORE and (path / "collections").is_dir() else path

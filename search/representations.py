@@ -1,0 +1,194 @@
+"""Vectors as they are stored, with what is known of the detections behind them, as plain arrays."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from common.dataset import split_by_source
+from common.errors import NotFoundError
+from common.ports import Float32Array, Progress, no_progress
+from common.variables import VARIABLE_NAMES
+from search.schema import (
+    BOTH,
+    DETECTIONS,
+    SHARED_SPECTRUM,
+    SHARED_TEXT,
+    SPECTRUM,
+    TEXT,
+    NamedVectors,
+    Payload,
+    named_vectors,
+)
+from search.store.base import Store
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+OF_SPECTRUM = (SPECTRUM, SHARED_SPECTRUM)
+OF_TEXT = (TEXT, SHARED_TEXT, BOTH)
+ENOUGH_SOURCES = 20
+"""Below so many sources with a text, texts are left out rather than half of the detections."""
+
+_PAGE = 1000
+_FIELDS = ("key", "source_name", "class_path", "counts", "simulated", "summary_hash")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredVectors:
+    """Vectors of n detections of a store.
+
+    Attributes
+    ----------
+    model_id : str
+        The model that filled the store.
+    simulated : bool
+        Whether any of the spectra is simulated.
+    vectors : mapping of str to ndarray of float32, shape (n, d)
+        Named vectors; the text ones are missing when too few detections have a text.
+    variables : mapping of str to ndarray of float64, shape (n,)
+        The 20 variables, NaN where there is no value.
+    source : ndarray of int64, shape (n,)
+        Source of each detection: detections of one name or of one text share it.
+    source_class : sequence of tuple of str, length n
+        Path of each detection's class, empty where it is unknown.
+    names : sequence of str, length n
+        Source name, or key where there is none.
+    counts : ndarray of float64, shape (n,)
+        Counts of each spectrum, 0.5-8 keV.
+    split : mapping of str to ndarray of int64
+        Rows of ``train``, ``validation`` and ``test``; no source is in two of them.
+    notes : sequence of str
+        What was left out and why.
+    """
+
+    model_id: str
+    simulated: bool
+    vectors: Mapping[str, Float32Array]
+    variables: Mapping[str, FloatArray]
+    source: IntArray
+    source_class: Sequence[tuple[str, ...]]
+    names: Sequence[str]
+    counts: FloatArray
+    split: Mapping[str, IntArray]
+    notes: Sequence[str]
+
+
+def read_vectors(store: Store, progress: Progress = no_progress) -> StoredVectors:
+    """Read the vectors of all detections that have a spectrum.
+
+    Parameters
+    ----------
+    store : Store
+        Where detections have been ingested.
+    progress : callable
+        Told how many detections are read.
+
+    Returns
+    -------
+    StoredVectors
+        Only detections with a text, where at least `ENOUGH_SOURCES` sources have one; else all,
+        without their texts.
+
+    Raises
+    ------
+    NotFoundError
+        If no detection in the store has a spectrum.
+    """
+    collection = store.resolve(DETECTIONS)
+    total = store.count(DETECTIONS) if collection else 0
+    payloads: list[Payload] = []
+    found: list[dict[str, Float32Array]] = []
+    for payload, vectors in _scroll(store, total, progress) if collection else ():
+        if all(name in vectors for name in OF_SPECTRUM):
+            payloads.append(payload)
+            found.append({name: np.array(v, dtype=np.float32) for name, v in vectors.items()})
+    if not payloads or collection is None:
+        raise NotFoundError(
+            f"none of the {total:,} detections in the store has a spectrum to evaluate: "
+            "ingest spectra or a dataset first"
+        )
+    notes = []
+    if len(payloads) < total:
+        notes.append(f"{total - len(payloads):,} of {total:,} detections have no spectrum")
+    told = np.array([all(name in vectors for name in OF_TEXT) for vectors in found])
+    source = _sources(payloads)
+    n_told = len(np.unique(source[told]))
+    names = (*OF_SPECTRUM, *OF_TEXT) if n_told >= ENOUGH_SOURCES else OF_SPECTRUM
+    rows = np.flatnonzero(told) if names != OF_SPECTRUM else np.arange(len(payloads))
+    if names == OF_SPECTRUM:
+        notes.append(
+            f"texts are left out: {n_told:,} sources have a text stored beside their spectrum, "
+            f"{ENOUGH_SOURCES} are needed"
+        )
+    elif len(rows) < len(payloads):
+        notes.append(
+            f"{len(payloads) - len(rows):,} of {len(payloads):,} detections with a spectrum have "
+            "no text stored beside it and take no part"
+        )
+    _, source = np.unique(source[rows], return_inverse=True)
+    kept = [payloads[row] for row in rows.tolist()]
+    return StoredVectors(
+        model_id=collection.partition("@")[2],
+        simulated=any(payload.get("simulated") for payload in kept),
+        vectors={name: np.stack([found[row][name] for row in rows.tolist()]) for name in names},
+        variables={name: _numbers(kept, name) for name in VARIABLE_NAMES},
+        source=source,
+        source_class=[tuple(payload.get("class_path", ())) for payload in kept],
+        names=[payload.get("source_name") or payload["key"] for payload in kept],
+        counts=_numbers(kept, "counts"),
+        split=_split(source),
+        notes=notes,
+    )
+
+
+def _scroll(store: Store, total: int, progress: Progress) -> Iterator[tuple[Payload, NamedVectors]]:
+    offset: int | str | None = None
+    done = 0
+    while True:
+        records, offset = store.scroll(
+            DETECTIONS,
+            limit=_PAGE,
+            offset=offset,
+            with_payload=[*_FIELDS, *VARIABLE_NAMES],
+            with_vectors=[*OF_SPECTRUM, *OF_TEXT],
+        )
+        yield from ((record.payload or {}, named_vectors(record)) for record in records)
+        done += len(records)
+        progress("reading the store", done, total)
+        if offset is None:
+            return
+
+
+def _numbers(payloads: Sequence[Payload], field: str) -> FloatArray:
+    values: list[Any] = [payload.get(field, np.nan) for payload in payloads]
+    return np.array(values, dtype=np.float64)
+
+
+def _split(source: IntArray) -> dict[str, IntArray]:
+    parts = split_by_source(int(source.max()) + 1)
+    return {
+        part: np.flatnonzero(np.isin(source, parts[part]))
+        for part in ("train", "validation", "test")
+    }
+
+
+def _sources(payloads: Sequence[Payload]) -> IntArray:
+    """Number the sources: detections linked by a name or by a text, in however many steps."""
+    parent: dict[str, str] = {}
+
+    def root(label: str) -> str:
+        while (above := parent.setdefault(label, label)) != label:
+            parent[label] = parent[above]
+            label = above
+        return label
+
+    for payload in payloads:
+        for field in ("source_name", "summary_hash"):
+            if field in payload:
+                parent[root(f"{field}:{payload[field]}")] = root(payload["key"])
+    roots = [root(payload["key"]) for payload in payloads]
+    number = {label: i for i, label in enumerate(dict.fromkeys(roots))}
+    return np.array([number[label] for label in roots], dtype=np.int64)
