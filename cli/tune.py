@@ -1,0 +1,106 @@
+"""``chandra-search tune``: search the hyperparameters of the alignment."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from cli.models import SHIPPED, DatasetPath, Seed, Start, TextModel, load_start
+from cli.options import AsJson
+from cli.output import answers, print_json, say, stages
+from common.errors import UnavailableError
+from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
+from ingest.dataset import read_dataset
+
+if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
+    from encoders.tuning import Tuned
+
+
+def tune(
+    path: DatasetPath,
+    study: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Journal to keep the search in; begun when missing."),
+    ],
+    trials: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Finished trials the study shall have, those of earlier runs included."
+        ),
+    ],
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes to run trials in, one thread each if several.")
+    ] = 2,
+    start: Start = SHIPPED,
+    text_model: TextModel = DEFAULT_TEXT_MODEL,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the best settings to this file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search the hyperparameters of the alignment, judged on the validation split.
+
+    An interrupted search goes on where it stopped when its command is repeated; the same command
+    with more --trials extends it.
+
+    Example: chandra-search tune simulated/ --study search.journal --trials 50 --out settings.json
+    """
+    from encoders.config import TrainingConfig
+    from encoders.tuning import read_settings
+    from encoders.tuning import tune as search
+
+    if out is not None and out.exists():
+        read_settings(out)  # never write over anything else
+    begin = load_start(start)
+    dataset, embedder = read_dataset(path), open_embedder(text_model)
+    with stages() as progress:
+        found = search(
+            dataset,
+            embedder,
+            study,
+            trials,
+            TrainingConfig(seed=seed),
+            jobs=jobs,
+            start=begin,
+            progress=progress,
+            better=lambda best: say(f"trial {best.trial}: {best.score:.2%}, the best so far"),
+        )
+    if out is not None:
+        _write(found, out)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        _print_table(found)
+
+
+def _write(found: "Tuned", out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
+    except OSError as exc:
+        raise UnavailableError(
+            f"{out} cannot be written ({exc.strerror}): give another --out; the search is kept, "
+            "and the repeated command runs no trial again"
+        ) from exc
+
+
+def _print_table(found: "Tuned") -> None:
+    from encoders.config import TrainingConfig
+    from encoders.tuning import SPACE
+
+    table = Table(
+        "setting",
+        "best",
+        "default",
+        "searched",
+        title=f"Best of {found.complete + found.pruned} trials, {found.pruned} of them pruned",
+        caption=f"mean of six recalls on the validation split: {found.score:.2%} "
+        f"(trial {found.trial})",
+    )
+    for name, value in found.settings.items():
+        allowed, default = SPACE[name], getattr(TrainingConfig(), name)
+        table.add_row(name, f"{value:.4g}", f"{default:g}", f"{allowed.low:g} to {allowed.high:g}")
+    answers.print(table)
