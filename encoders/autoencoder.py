@@ -2,7 +2,9 @@
 
 A spectrum's 400 bins are cut into patches; each patch is one token of a transformer, and all tokens
 together are squeezed into one latent vector of unit length, from which a second transformer draws
-the spectrum again.
+the spectrum again. Two things differ from the paper. A token holds counts beside the normalised
+shape: 60 and 6,000 counts of the same shape do not tell equally much. And the catalogue variables
+are read off the latent while it is trained, so that neighbours agree in them.
 """
 
 import torch
@@ -10,74 +12,89 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.binning import N_BINS
+from common.variables import VARIABLES
+from encoders.config import TrainingConfig
 
 
 class SpectrumAutoencoder(nn.Module):
-    """Compress a min-max normalised spectrum to a unit vector and back.
+    """Compress a spectrum to a unit vector and draw its min-max normalised shape again.
 
     Parameters
     ----------
-    patch : int
-        Bins in a patch; divides 400.
-    width : int
-        Width of a token.
-    layers : int
-        Transformer layers of the encoder, and as many of the decoder.
-    heads : int
-        Attention heads.
-    latent : int
-        Width of the latent vector.
+    config : TrainingConfig
+        ``patch`` (bins in a patch; divides 400), ``width`` (of a token), ``encoder_layers``,
+        ``decoder_layers``, ``attention_heads`` and ``latent`` (width of the latent vector).
 
     References
     ----------
     .. [1] arXiv:2510.14102, transformer autoencoder of Chandra spectra.
     """
 
-    def __init__(
-        self, patch: int = 10, width: int = 64, layers: int = 3, heads: int = 4, latent: int = 64
-    ) -> None:
+    def __init__(self, config: TrainingConfig) -> None:
         super().__init__()
-        if N_BINS % patch:
-            raise ValueError(f"patch must divide {N_BINS}, got {patch}")
-        self.patch, self.width, self.latent = patch, width, latent
-        n_patches = N_BINS // patch
-        self.embed = nn.Linear(patch, width)
-        self.encoder_position = nn.Parameter(0.02 * torch.randn(n_patches, width))
-        self.encoder = _transformer(width, layers, heads)
-        self.squeeze = nn.Linear(n_patches * width, latent)
-        self.expand = nn.Linear(latent, n_patches * width)
-        self.decoder_position = nn.Parameter(0.02 * torch.randn(n_patches, width))
-        self.decoder = _transformer(width, layers, heads)
-        self.draw = nn.Linear(width, patch)
+        if N_BINS % config.patch:
+            raise ValueError(f"patch must divide {N_BINS}, got {config.patch}")
+        self.patch, self.width, self.latent = config.patch, config.width, config.latent
+        n_patches = N_BINS // self.patch
+        self.embed = nn.Linear(2 * self.patch, self.width)
+        self.encoder_position = nn.Parameter(0.02 * torch.randn(n_patches, self.width))
+        self.encoder = _transformer(config, config.encoder_layers)
+        self.squeeze = nn.Linear(n_patches * self.width, self.latent)
+        self.expand = nn.Linear(self.latent, n_patches * self.width)
+        self.decoder_position = nn.Parameter(0.02 * torch.randn(n_patches, self.width))
+        self.decoder = _transformer(config, config.decoder_layers)
+        self.draw = nn.Linear(self.width, self.patch)
+        self.measure = nn.Sequential(
+            nn.Linear(self.latent, 2 * self.latent),
+            nn.GELU(),
+            nn.Linear(2 * self.latent, len(VARIABLES)),
+        )
 
-    def encode(self, shape: Tensor) -> Tensor:
-        """Return unit latents, (B, 400) -> (B, latent)."""
-        patches = shape.reshape(len(shape), -1, self.patch)  # (B, P, patch)
-        tokens = self.encoder(self.embed(patches) + self.encoder_position)  # (B, P, width)
+    def encode(self, counts: Tensor) -> Tensor:
+        """Return unit latents of spectra that are not constant, (B, 400) -> (B, latent)."""
+        tokens = torch.cat(
+            [
+                shapes(counts).reshape(len(counts), -1, self.patch),
+                counts.log1p().reshape(len(counts), -1, self.patch),
+            ],
+            dim=2,
+        )  # (B, P, 2 patch)
+        tokens = self.encoder(self.embed(tokens) + self.encoder_position)  # (B, P, width)
         return functional.normalize(self.squeeze(tokens.flatten(1)), dim=-1)  # (B, latent)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Draw spectra from latents, (B, latent) -> (B, 400)."""
-        # Unit vectors have entries of about latent**-0.5; the layer expects entries of about 1.
-        tokens = self.expand(latent * self.latent**0.5).reshape(len(latent), -1, self.width)
+        """Draw shapes from latents, (B, latent) -> (B, 400)."""
+        tokens = self.expand(self._scaled(latent)).reshape(len(latent), -1, self.width)
         patches: Tensor = self.draw(self.decoder(tokens + self.decoder_position))  # (B, P, patch)
         return patches.flatten(1)
 
-    def forward(self, shape: Tensor) -> Tensor:
-        """Return reconstructed spectra, (B, 400) -> (B, 400)."""
-        return self.decode(self.encode(shape))
+    def variables(self, latent: Tensor) -> Tensor:
+        """Return the standardised catalogue variables, (B, latent) -> (B, 20)."""
+        values: Tensor = self.measure(self._scaled(latent))
+        return values
+
+    def _scaled(self, latent: Tensor) -> Tensor:
+        # Unit vectors have entries of about latent**-0.5; the layers expect entries of about 1.
+        scaled: Tensor = latent * self.latent**0.5
+        return scaled
 
 
-def _transformer(width: int, layers: int, heads: int) -> nn.TransformerEncoder:
+def shapes(counts: Tensor) -> Tensor:
+    """Scale each spectrum to minimum 0 and maximum 1, (B, 400) -> (B, 400)."""
+    low, high = counts.amin(1, keepdim=True), counts.amax(1, keepdim=True)
+    return (counts - low) / (high - low)
+
+
+def _transformer(config: TrainingConfig, layers: int) -> nn.TransformerEncoder:
     layer = nn.TransformerEncoderLayer(
-        width,
-        heads,
-        dim_feedforward=2 * width,
+        config.width,
+        config.attention_heads,
+        dim_feedforward=2 * config.width,
         dropout=0.0,
         activation="gelu",
         batch_first=True,
         norm_first=True,
     )
     return nn.TransformerEncoder(
-        layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
+        layer, layers, norm=nn.LayerNorm(config.width), enable_nested_tensor=False
     )

@@ -18,24 +18,27 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from common.binning import N_BINS, count_rate, min_max
-from common.errors import BundleError, InvalidSpectrumError
+from common.binning import N_BINS
+from common.errors import BundleError, InvalidSpectrumError, UnavailableError
 from common.ports import Float32Array, Progress, TextEmbedder, Vectors, no_progress
 from common.records import Summary, content_hash
-from encoders.alignment import N_SECTIONS, Alignment, spectrum_features
+from encoders.alignment import Alignment
 from encoders.autoencoder import SpectrumAutoencoder
 from encoders.config import TrainingConfig
-from encoders.text import SentenceTransformerEmbedder
+from encoders.sentences import embed_sentences
+from encoders.text import open_embedder
 
 FloatArray = npt.NDArray[np.float64]
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 MANIFEST: Final = "model.json"
 WEIGHTS: Final = "weights.safetensors"
 SHIPPED_BUNDLE: Final = Path(__file__).parent / "bundles" / "simulated"
 """Trained on simulated spectra, so that the first run needs no training."""
 
-_BATCH = 256
+N_SECTIONS: Final = 3
+
+_BATCH = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,10 @@ class Manifest:
     config: TrainingConfig
     dataset: str
     simulated: bool
+    temperature: float
+    """Divides cosines of the shared space where they are turned into probabilities."""
+    started_from: str | None
+    """``model_id`` of the bundle whose autoencoder training began with."""
     split_sizes: Mapping[str, int]
     metrics: Mapping[str, Any]
 
@@ -67,9 +74,7 @@ class SpectrumTextModel(nn.Module):
 
     def __init__(self, section_width: int, config: TrainingConfig) -> None:
         super().__init__()
-        self.autoencoder = SpectrumAutoencoder(
-            config.patch, config.width, config.layers, config.attention_heads, config.latent
-        )
+        self.autoencoder = SpectrumAutoencoder(config)
         self.alignment = Alignment(section_width, config)
 
 
@@ -129,18 +134,28 @@ class ModelBundle:
         shared = np.empty((len(counts), self.shared_width), dtype=np.float32)
         for start in range(0, len(counts), _BATCH):
             rows = slice(start, start + _BATCH)
-            shape = self._tensor(min_max(count_rate(counts[rows], exposure_s[rows])))
             with torch.inference_mode():
-                latent = self._model.autoencoder.encode(shape)
-                features = spectrum_features(latent, self._tensor(counts[rows]))
+                latent = self._model.autoencoder.encode(self._tensor(counts[rows]))
                 own[rows] = latent.cpu().numpy()
-                shared[rows] = self._model.alignment.spectra(features).cpu().numpy()
+                shared[rows] = self._model.alignment.spectra(latent).cpu().numpy()
             progress("encoding spectra", min(start + _BATCH, len(counts)), len(counts))
         if not (np.isfinite(own).all() and np.isfinite(shared).all()):
             raise InvalidSpectrumError(
                 "counts are too large or too small to be encoded: give counts per bin"
             )
         return Vectors(own, shared)
+
+    def reconstruct(self, counts: FloatArray, exposure_s: FloatArray) -> Float32Array:
+        """Draw the min-max normalised shapes of spectra again, (n, 400), (n,) -> (n, 400)."""
+        _check_spectra(counts, exposure_s)
+        with torch.inference_mode():
+            autoencoder = self._model.autoencoder
+            drawn = autoencoder.decode(autoencoder.encode(self._tensor(counts)))
+        return np.asarray(drawn.cpu().numpy(), dtype=np.float32)
+
+    def autoencoder_weights(self) -> Mapping[str, Tensor]:
+        """Return the weights that another training may begin with."""
+        return self._model.autoencoder.state_dict()
 
     def encode_summaries(
         self, summaries: Sequence[Summary], progress: Progress = no_progress
@@ -152,7 +167,7 @@ class ModelBundle:
         summaries : sequence of Summary, length n
             Texts.
         progress : callable
-            Told how many distinct sections are embedded.
+            Told how many sections and sentences are embedded.
 
         Returns
         -------
@@ -165,26 +180,40 @@ class ModelBundle:
                 np.empty((0, self.shared_width), np.float32),
             )
         self._check_text_width()
-        return self.encode_sections(embed_sections(self.embedder, summaries, progress))
+        sections = [section for summary in summaries for section in summary.sections()]
+        own = self.embedder.embed(sections, progress).reshape(len(summaries), self.text_width)
+        sets = embed_sentences(self.embedder, summaries, progress)
+        with torch.inference_mode():
+            shared = self._model.alignment.texts(
+                self._tensor(sets.embeddings),
+                self._tensor(sets.numbers),
+                torch.from_numpy(sets.of_text).to(self._device),
+            )
+        return Vectors((own / N_SECTIONS**0.5).astype(np.float32), shared.cpu().numpy())
 
     def encode_question(self, question: str) -> Vectors:
         """Encode free text as a summary whose three sections are the question (n = 1)."""
         return self.encode_summaries([Summary(question, question, question, "given")])
 
-    def encode_sections(self, sections: Float32Array) -> Vectors:
-        """Encode section embeddings, shape (n, 3, section_width), of this bundle's text model."""
-        own = sections.reshape(len(sections), self.text_width) / N_SECTIONS**0.5
-        with torch.inference_mode():
-            shared = self._model.alignment.texts(self._tensor(sections)).cpu().numpy()
-        return Vectors(own.astype(np.float32), shared)
-
     def save(self, folder: Path) -> None:
-        """Write the bundle into a folder, which is created."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write the bundle into a folder, which is created.
+
+        Raises
+        ------
+        UnavailableError
+            If it cannot be written.
+        """
         content = json.loads(self.manifest.to_json())
         content |= {"model_id": self.model_id, "weights_bytes": len(self._weights)}
-        (folder / WEIGHTS).write_bytes(self._weights)
-        (folder / MANIFEST).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / WEIGHTS).write_bytes(self._weights)
+            (folder / MANIFEST).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+        except OSError as exc:
+            raise UnavailableError(
+                f"bundle {folder} cannot be written ({exc.strerror}): make room or give another "
+                "folder"
+            ) from exc
 
     def _tensor(self, array: npt.NDArray[np.floating[Any]]) -> Tensor:
         with np.errstate(over="ignore"):  # vectors of what overflows are refused
@@ -254,17 +283,7 @@ def load(folder: Path, embedder: TextEmbedder | None = None) -> ModelBundle:
         raise BundleError(
             f"{folder / WEIGHTS} does not fit its manifest ({exc}): train the bundle again"
         ) from exc
-    return ModelBundle(
-        manifest, model, embedder or SentenceTransformerEmbedder(manifest.text_model)
-    )
-
-
-def embed_sections(
-    embedder: TextEmbedder, summaries: Sequence[Summary], progress: Progress = no_progress
-) -> Float32Array:
-    """Embed the sections of summaries, shape (n, 3, width)."""
-    texts = [section for summary in summaries for section in summary.sections()]
-    return embedder.embed(texts, progress).reshape(len(summaries), N_SECTIONS, -1)
+    return ModelBundle(manifest, model, embedder or open_embedder(manifest.text_model))
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -1,49 +1,74 @@
 """Hyperparameters of a model bundle, saved in its manifest."""
 
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
     """Hyperparameters; architecture and training together, as they are saved together.
 
-    The autoencoder's are those of arXiv:2510.14102; the alignment's were chosen on the validation
-    split of the benchmark dataset.
+    They were chosen on the validation split of the benchmark dataset
+    (docs/decisions/0005-encoders.md).
     """
 
     seed: int = 0
     train_on: Literal["split", "all"] = "split"
     """``split``: the training split only; ``all``: everything but the validation split."""
 
-    patch: int = 10
+    patch: int = 20
     width: int = 64
-    layers: int = 3
+    encoder_layers: int = 3
+    decoder_layers: int = 1
     attention_heads: int = 4
     latent: int = 64
-    autoencoder_epochs: int = 12
+    variable_weight: float = 0.1
+    """Weight of the loss of the catalogue variables beside that of the shape."""
+    autoencoder_epochs: int = 10
     autoencoder_batch: int = 128
     autoencoder_learning_rate: float = 1e-3
 
-    text_components: int = 256
-    """Principal components of the section embeddings that the text heads see."""
+    text_components: int = 128
+    """Principal components of the sentence embeddings that the text heads see."""
     hidden: int = 256
     shared: int = 64
     members: int = 4
     """Pairs of heads in the ensemble."""
-    input_dropout: float = 0.2
-    dropout: float = 0.5
+    input_dropout: float = 0.1
+    dropout: float = 0.3
+    dropped_sentences: float = 0.1
+    """Part of a text's sentences left out when it is seen in training."""
+    brief_texts: float = 0.2
+    """Part of the texts of which any part is left out, as questions say less than summaries."""
     temperature: float = 0.07
-    alignment_epochs: int = 80
-    alignment_batch: int = 512
-    alignment_learning_rate: float = 2e-3
+    alignment_epochs: int = 40
+    alignment_batch: int = 256
+    alignment_learning_rate: float = 3e-3
     weight_decay: float = 0.01
-    patience: int = 40
-    """Epochs without better validation retrieval after which a pair of heads is done."""
-    repeated_section: float = 0.3
-    """Probability that one section stands in all three places, as a question does."""
+    patience: int = 20
+    """Epochs without a better validation result after which a part is done."""
 
-    thinned_copies: int = 5
+    thinned_copies: int = 8
     """Copies of each spectrum with fewer counts that the heads are trained on besides it."""
     least_kept: float = 0.5
     """Smallest fraction of the counts that thinning keeps."""
+
+
+class Profile(StrEnum):
+    """How much time training may take."""
+
+    QUICK = "quick"
+    PAPER = "paper"
+    BEST = "best"
+
+
+PROFILES = MappingProxyType[Profile, dict[str, Any]](
+    {
+        Profile.QUICK: {"autoencoder_epochs": 0, "members": 1, "alignment_epochs": 20},
+        Profile.PAPER: {},
+        Profile.BEST: {"autoencoder_epochs": 30, "members": 8, "thinned_copies": 16},
+    }
+)
+"""What each profile changes; ``quick`` keeps the autoencoder that training starts from."""

@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from common.ports import Progress
-from encoders.alignment import N_SECTIONS, Alignment, HeadPair
+from encoders.alignment import Alignment, HeadPair
+from encoders.checkpoint import Checkpoints
 from encoders.config import TrainingConfig
 from encoders.losses import InfoNCELoss
 from encoders.retrieval import PERCENTS, Retrieval, rank_sources, rank_texts
 
 IntArray = npt.NDArray[np.int64]
+
+_WARM_UP = 0.2  # part of the steps in which the learning rate rises
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,16 +28,19 @@ class Pairs:
 
     Attributes
     ----------
-    features : Tensor of float32, shape (n_copies, n, d)
-        Features of n spectra and of thinned copies of them; the first copy is the original.
-    sections : Tensor of float32, shape (m, 3, section_width)
-        Texts of m sources.
+    latents : Tensor of float32, shape (n_copies, n, latent)
+        Prepared latents of n spectra and of thinned copies of them; the original comes first.
+    sentences : Tensor of float32, shape (n_sentence, d)
+        Prepared sentences.
+    of_text : Tensor of int64, shape (m, longest)
+        Rows of the sentences in the text of each of m sources; -1 where it has no more.
     source : ndarray of int64, shape (n,)
-        Row of ``sections`` that belongs to each spectrum; each row has one at least.
+        Row of ``of_text`` that belongs to each spectrum; each row has one at least.
     """
 
-    features: Tensor
-    sections: Tensor
+    latents: Tensor
+    sentences: Tensor
+    of_text: Tensor
     source: IntArray
 
     def retrieval(self, spectra: Tensor, texts: Tensor) -> dict[str, Retrieval]:
@@ -51,41 +57,55 @@ def fit_alignment(
     training: Pairs,
     validation: Pairs,
     config: TrainingConfig,
-    rng: np.random.Generator,
+    checkpoints: Checkpoints,
     progress: Progress,
 ) -> None:
     """Train the ensemble in place, each pair of heads until validation retrieval stops rising."""
-    with torch.no_grad():
-        alignment.fit_inputs(training.features.flatten(0, 1), training.sections.flatten(0, 1))
-        training, validation = (
-            Pairs(
-                alignment.prepare_spectra(pairs.features),
-                alignment.prepare_sections(pairs.sections),
-                pairs.source,
-            )
-            for pairs in (training, validation)
-        )
     total = config.members * config.alignment_epochs
-    for member, pair in enumerate(alignment.pairs):
-        before = member * config.alignment_epochs
-        for epoch in _fit_pair(cast("HeadPair", pair), training, validation, config, rng):
-            progress("training the alignment", before + epoch + 1, total)
+    for member, module in enumerate(alignment.pairs):
+        pair = cast("HeadPair", module)
+        part, before = f"member-{member}", member * config.alignment_epochs
+        saved = checkpoints.load(part)
+        if saved:
+            pair.load_state_dict(saved)
+        else:
+            for epoch, _ in fit_pair(pair, training, validation, config, member):
+                progress("training the alignment", before + epoch + 1, total)
+            checkpoints.save(part, pair.state_dict())
         progress("training the alignment", before + config.alignment_epochs, total)
     alignment.eval()
     with torch.no_grad():
-        alignment.fit_merge(training.features[0], training.sections.flatten(1))
+        alignment.fit_merge(training.latents[0], training.sentences, training.of_text)
 
 
-def _fit_pair(
-    pair: HeadPair,
-    training: Pairs,
-    validation: Pairs,
-    config: TrainingConfig,
-    rng: np.random.Generator,
-) -> Iterator[int]:
-    """Train one pair of heads, yielding each epoch done; the best one's weights are kept."""
-    n_batches = max(1, len(training.sections) // config.alignment_batch)
-    loss_function = InfoNCELoss(config.temperature).to(training.features.device)
+def fit_pair(
+    pair: HeadPair, training: Pairs, validation: Pairs, config: TrainingConfig, member: int
+) -> Iterator[tuple[int, float]]:
+    """Train one pair of heads in place; the weights of the best epoch are kept at the end.
+
+    Parameters
+    ----------
+    pair : HeadPair
+        What to train.
+    training, validation : Pairs
+        Pairs to learn from and to judge by.
+    config : TrainingConfig
+        Hyperparameters.
+    member : int
+        Number of the pair in its ensemble; together with the seed it decides the random numbers.
+
+    Yields
+    ------
+    epoch : int
+        The epoch just done.
+    score : float
+        Mean of the six recalls, of both directions, on the validation pairs.
+    """
+    # Members have their own random numbers: one does not depend on those trained before it.
+    rng = np.random.default_rng([config.seed, 1, member])
+    torch.manual_seed(int(rng.integers(2**62)))
+    n_batches = max(1, len(training.of_text) // config.alignment_batch)
+    loss_function = InfoNCELoss(config.temperature).to(training.latents.device)
     optimizer = torch.optim.AdamW(
         [
             {"params": pair.parameters(), "weight_decay": config.weight_decay},
@@ -95,17 +115,20 @@ def _fit_pair(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         config.alignment_learning_rate,
-        total_steps=config.alignment_epochs * n_batches,
+        total_steps=config.alignment_epochs * n_batches + 1,
+        pct_start=_WARM_UP,
     )
     best_score, best_epoch, best = -1.0, 0, pair.state_dict()
     for epoch in range(config.alignment_epochs):
         pair.train()
         for rows in np.array_split(_one_of_each(training.source, rng), n_batches):
-            copies = rng.integers(len(training.features), size=len(rows))
-            source = torch.from_numpy(training.source[rows]).to(training.sections.device)
-            texts = _repeat_sections(training.sections[source], config.repeated_section, rng)
+            copies = rng.integers(len(training.latents), size=len(rows))
+            source = torch.from_numpy(training.source[rows]).to(training.of_text.device)
+            of_text = _shorten(training.of_text[source], config, rng)
             loss = loss_function(
-                pair.spectrum(training.features[copies, rows]), pair.text(texts), source
+                pair.spectrum(training.latents[copies, rows]),
+                pair.text(training.sentences, of_text),
+                source,
             )
             optimizer.zero_grad()
             loss.backward()
@@ -114,7 +137,7 @@ def _fit_pair(
         score = _score(pair, validation)
         if score > best_score:
             best_score, best_epoch, best = score, epoch, copy.deepcopy(pair.state_dict())
-        yield epoch
+        yield epoch, score
         if epoch - best_epoch >= config.patience:
             break
     pair.load_state_dict(best)
@@ -127,13 +150,17 @@ def _one_of_each(source: IntArray, rng: np.random.Generator) -> IntArray:
     return rng.permutation(order[first])
 
 
-def _repeat_sections(sections: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
-    """Put one section in all three places of some texts, (B, 3, d) -> (B, 3 d)."""
-    n = len(sections)
-    places = np.tile(np.arange(N_SECTIONS), (n, 1))  # (B, 3)
-    repeated = rng.random(n) < probability
-    places[repeated] = rng.integers(N_SECTIONS, size=(n, 1))[repeated]
-    return sections[np.arange(n)[:, None], places].flatten(1)
+def _shorten(of_text: Tensor, config: TrainingConfig, rng: np.random.Generator) -> Tensor:
+    """Leave some sentences out of each text, most of them out of some, but never all."""
+    part = np.where(
+        rng.random(len(of_text)) < config.brief_texts,
+        rng.random(len(of_text)),
+        config.dropped_sentences,
+    )
+    dropped = torch.from_numpy(rng.random(tuple(of_text.shape)) < part[:, None])
+    fewer = of_text.masked_fill(dropped.to(of_text.device), -1)
+    emptied = (fewer < 0).all(dim=1, keepdim=True)
+    return torch.where(emptied, of_text, fewer)
 
 
 def _score(pair: HeadPair, validation: Pairs) -> float:
@@ -141,7 +168,8 @@ def _score(pair: HeadPair, validation: Pairs) -> float:
     pair.eval()
     with torch.no_grad():
         found = validation.retrieval(
-            pair.spectrum(validation.features[0]), pair.text(validation.sections.flatten(1))
+            pair.spectrum(validation.latents[0]),
+            pair.text(validation.sentences, validation.of_text),
         )
     recalls = [r.recall_at(percent) for r in found.values() for percent in PERCENTS]
     return sum(recalls) / len(recalls)

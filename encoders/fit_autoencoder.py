@@ -1,75 +1,159 @@
-"""Train the autoencoder on spectra alone."""
+"""Train the autoencoder on spectra and their catalogue variables."""
 
+import copy
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor, optim
+from torch.nn import functional
 
-from common.binning import min_max
+from common.dataset import Dataset
 from common.ports import Progress
-from encoders.autoencoder import SpectrumAutoencoder
+from common.variables import VARIABLE_NAMES
+from encoders.autoencoder import SpectrumAutoencoder, shapes
+from encoders.checkpoint import Checkpoints, restore, state_of
 from encoders.config import TrainingConfig
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
-_BATCH = 256
+LARGEST_DEVIATION = 4.0
+WARM_UP = 0.1  # part of the steps in which the learning rate rises
+_BATCH = 512
+_HUBER_BETA = 0.3
+_STAGE = "training the autoencoder"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spectra:
+    """Spectra with what is to be read off them.
+
+    Attributes
+    ----------
+    counts : ndarray of float64, shape (n, 400)
+        Counts per bin.
+    variables : Tensor of float32, shape (n, 20)
+        Standardised variables, NaN where there is no value.
+    """
+
+    counts: FloatArray
+    variables: Tensor
+
+    @classmethod
+    def of(cls, dataset: Dataset, rows: IntArray, training: IntArray) -> Self:
+        """Return rows of a dataset, standardised by the median and spread of its training rows."""
+        missing = np.full(len(dataset), np.nan)
+        values = np.stack([dataset.variables.get(v, missing) for v in VARIABLE_NAMES], axis=1)
+        standard = np.full((len(rows), len(VARIABLE_NAMES)), np.nan, dtype=np.float32)
+        for column, every in enumerate(values.T):
+            known = every[training][np.isfinite(every[training])]
+            if len(known):
+                low, middle, high = np.percentile(known, [16, 50, 84])
+                if high > low:
+                    standard[:, column] = (every[rows] - middle) / ((high - low) / 2)
+        limited = np.clip(standard, -LARGEST_DEVIATION, LARGEST_DEVIATION)
+        return cls(dataset.counts[rows], torch.from_numpy(limited))
 
 
 def fit_autoencoder(
     autoencoder: SpectrumAutoencoder,
-    counts: FloatArray,
+    training: Spectra,
+    validation: Spectra,
     config: TrainingConfig,
-    rng: np.random.Generator,
+    checkpoints: Checkpoints,
     progress: Progress,
 ) -> None:
-    """Train in place: draw the shape of each spectrum from a copy of it with fewer counts.
+    """Train in place; the weights of the epoch with the least validation loss are kept.
 
-    So the latent learns what the copies have in common, not which bins the noise happened to fill.
+    The shape of each spectrum is drawn from a copy of it with fewer counts, so the latent learns
+    what the copies have in common, not which bins the noise happened to fill.
 
     Parameters
     ----------
     autoencoder : SpectrumAutoencoder
-        Model to train.
-    counts : ndarray of float64, shape (n, 400)
-        Training spectra.
+        Model to train; its weights are where training begins.
+    training, validation : Spectra
+        Spectra to learn from and to judge by.
     config : TrainingConfig
         Hyperparameters.
-    rng : numpy.random.Generator
-        Decides order and thinning.
+    checkpoints : Checkpoints
+        Written after each epoch; equal results with and without an interruption.
     progress : callable
         Told how many batches are done.
     """
-    device = next(autoencoder.parameters()).device
-    n_batches = -(-len(counts) // config.autoencoder_batch)
+    n_batches = -(-len(training.counts) // config.autoencoder_batch)
     total = config.autoencoder_epochs * n_batches
-    optimizer = torch.optim.Adam(autoencoder.parameters(), lr=config.autoencoder_learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.autoencoder_learning_rate, total_steps=total
+    if not total:
+        return
+    rate = config.autoencoder_learning_rate
+    optimizer = optim.AdamW(autoencoder.parameters(), rate, weight_decay=config.weight_decay)
+    schedule = optim.lr_scheduler.OneCycleLR(
+        optimizer, rate, total_steps=total + 1, pct_start=WARM_UP
     )
-    loss_function = nn.L1Loss()
-    autoencoder.train()
-    for step in range(total):
-        if step % n_batches == 0:
-            batches = np.array_split(rng.permutation(len(counts)), n_batches)
-        batch = counts[batches[step % n_batches]]
-        loss = loss_function(
-            autoencoder(_shapes(thin(batch, config.least_kept, rng), device)),
-            _shapes(batch, device),
+    begin, best_epoch, best_loss, best = 0, 0, torch.tensor(torch.inf), autoencoder.state_dict()
+    saved = checkpoints.load("autoencoder")
+    if saved:
+        restore(autoencoder, optimizer, saved)
+        begin, best_epoch = int(saved["epochs"][0]), int(saved["epochs"][1])
+        best_loss = saved["best_loss"]
+        best = {k.removeprefix("best/"): v for k, v in saved.items() if k.startswith("best/")}
+        steps = begin * n_batches
+        schedule.load_state_dict({"last_epoch": steps, "_step_count": steps + 1})
+    for epoch in range(begin, config.autoencoder_epochs):
+        if epoch - best_epoch > config.patience:
+            break
+        # Each epoch has its own random numbers, so that none need be saved with a checkpoint.
+        rng = np.random.default_rng([config.seed, 0, epoch])
+        autoencoder.train()
+        for batch, rows in enumerate(
+            np.array_split(rng.permutation(len(training.counts)), n_batches)
+        ):
+            loss = _loss(
+                autoencoder,
+                thin(training.counts[rows], config.least_kept, rng),
+                Spectra(training.counts[rows], training.variables[rows]),
+                config,
+            )
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(autoencoder.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            progress(_STAGE, epoch * n_batches + batch + 1, total)
+        loss = _validation_loss(autoencoder, validation, config)
+        if loss < best_loss:
+            best_loss, best_epoch = loss, epoch
+            best = copy.deepcopy(autoencoder.state_dict())
+        checkpoints.save(
+            "autoencoder",
+            state_of(autoencoder, optimizer)
+            | {f"best/{name}": tensor for name, tensor in best.items()}
+            | {"epochs": torch.tensor([epoch + 1, best_epoch]), "best_loss": best_loss},
         )
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        progress("training the autoencoder", step + 1, total)
+    autoencoder.load_state_dict(best)
     autoencoder.eval()
+    progress(_STAGE, total, total)
+
+
+def encode(autoencoder: SpectrumAutoencoder, counts: FloatArray) -> Tensor:
+    """Return the latents of spectra, shape (n, 400) -> (n, latent)."""
+    autoencoder.eval()
+    with torch.inference_mode():
+        return torch.cat([autoencoder.encode(batch) for batch in _batches(autoencoder, counts)])
 
 
 def reconstruction_error(autoencoder: SpectrumAutoencoder, counts: FloatArray) -> float:
     """Return the mean absolute error of the shapes drawn for counts, shape (n, 400)."""
+    autoencoder.eval()
     with torch.inference_mode():
-        errors = [(autoencoder(s) - s).abs().mean(1) for s, _ in shape_batches(autoencoder, counts)]
+        errors = [
+            (autoencoder.decode(autoencoder.encode(batch)) - shapes(batch)).abs().mean(1)
+            for batch in _batches(autoencoder, counts)
+        ]
     return float(torch.cat(errors).mean())
 
 
@@ -97,15 +181,46 @@ def thin(counts: FloatArray, least_kept: float, rng: np.random.Generator) -> Flo
     return thinned
 
 
-def shape_batches(
-    autoencoder: SpectrumAutoencoder, counts: FloatArray
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield shapes and counts, each (B, 400), on the device of the autoencoder."""
+def _loss(
+    autoencoder: SpectrumAutoencoder, seen: FloatArray, wanted: Spectra, config: TrainingConfig
+) -> Tensor:
+    """Return the loss of drawing shapes and reading variables off spectra seen."""
+    device = next(autoencoder.parameters()).device
+    counts = _tensor(wanted.counts, device)
+    variables = wanted.variables.to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        latent = autoencoder.encode(_tensor(seen, device))
+        drawn, read = autoencoder.decode(latent), autoencoder.variables(latent)
+    loss = functional.l1_loss(drawn.float(), shapes(counts))
+    known = variables.isfinite()
+    if known.any():
+        loss = loss + config.variable_weight * functional.smooth_l1_loss(
+            read.float()[known], variables[known], beta=_HUBER_BETA
+        )
+    return loss
+
+
+def _validation_loss(
+    autoencoder: SpectrumAutoencoder, validation: Spectra, config: TrainingConfig
+) -> Tensor:
+    autoencoder.eval()
+    with torch.no_grad():
+        losses = [
+            _loss(autoencoder, counts, Spectra(counts, variables), config) * len(counts)
+            for counts, variables in zip(
+                np.split(validation.counts, range(_BATCH, len(validation.counts), _BATCH)),
+                torch.split(validation.variables, _BATCH),
+                strict=True,
+            )
+        ]
+    return torch.stack(losses).sum().cpu() / len(validation.counts)
+
+
+def _batches(autoencoder: SpectrumAutoencoder, counts: FloatArray) -> Iterator[Tensor]:
     device = next(autoencoder.parameters()).device
     for start in range(0, len(counts), _BATCH):
-        batch = counts[start : start + _BATCH]
-        yield _shapes(batch, device), torch.from_numpy(batch.astype(np.float32)).to(device)
+        yield _tensor(counts[start : start + _BATCH], device)
 
 
-def _shapes(counts: FloatArray, device: torch.device) -> Tensor:
-    return torch.from_numpy(min_max(counts).astype(np.float32)).to(device)
+def _tensor(counts: FloatArray, device: torch.device) -> Tensor:
+    return torch.from_numpy(counts.astype(np.float32)).to(device)

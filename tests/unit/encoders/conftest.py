@@ -83,7 +83,7 @@ def dataset():
 def config():
     return TrainingConfig(
         width=16,
-        layers=1,
+        encoder_layers=1,
         autoencoder_epochs=15,
         autoencoder_batch=16,
         text_components=8,

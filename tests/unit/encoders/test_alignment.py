@@ -1,12 +1,12 @@
-import math
-
 import pytest
 import torch
 
-from encoders.alignment import Alignment, spectrum_features
+from encoders.alignment import SENTENCE_NORM, Alignment
 from encoders.config import TrainingConfig
+from encoders.numbers import N_NUMBER_FEATURES
 
 CONFIG = TrainingConfig(hidden=16, shared=8, members=3, text_components=6)
+OF_TEXT = torch.tensor([[0, 1, -1], [2, -1, -1], [3, 4, 0]])
 
 
 @pytest.fixture
@@ -15,54 +15,62 @@ def alignment():
     return Alignment(10, CONFIG).eval()
 
 
-def test_spectrum_features_are_latent_coarse_fractions_and_all_counts():
-    counts = torch.zeros(1, 400)
-    counts[0, :10] = 1
-    counts[0, 399] = 30
-    features = spectrum_features(torch.full((1, 64), 0.125), counts)[0]
-    assert features.shape == (64 + 40 + 1,)
-    assert torch.all(features[:64] == 0.125)
-    assert features[64].item() == pytest.approx(0.5)
-    assert features[103].item() == pytest.approx(math.sqrt(0.75))
-    assert features[104].item() == pytest.approx(math.log(40))
+def numbers(n):
+    return torch.zeros(n, N_NUMBER_FEATURES)
 
 
 def test_alignment_gives_unit_vectors_of_the_shared_width(alignment):
-    spectra = alignment.spectra(torch.randn(5, 105))
-    texts = alignment.texts(torch.randn(5, 3, 10))
+    spectra = alignment.spectra(torch.randn(3, 64))
+    texts = alignment.texts(torch.randn(5, 10), numbers(5), OF_TEXT)
     for vectors in (spectra, texts):
-        assert vectors.shape == (5, 8)
-        assert torch.allclose(vectors.norm(dim=1), torch.ones(5), atol=1e-5)
+        assert vectors.shape == (3, 8)
+        assert torch.allclose(vectors.norm(dim=1), torch.ones(3), atol=1e-5)
 
 
-def test_fit_inputs_standardises_spectra_and_whitens_sections(alignment):
-    scales = torch.logspace(-1, 1, 105)
-    features = 3 + scales * torch.randn(4000, 105)
-    sections = torch.randn(4000, 10) * torch.linspace(0.5, 5, 10)
-    alignment.fit_inputs(features, sections)
-    prepared = alignment.prepare_spectra(features)
-    assert torch.allclose(prepared.mean(0), torch.zeros(105), atol=0.02)
-    assert torch.allclose(prepared.std(0), torch.ones(105), atol=0.03)
-    white = (sections - alignment.text_mean) @ alignment.text_components
-    assert torch.allclose(white.T.cov(), torch.eye(6), atol=0.03)
+def test_fit_inputs_standardises_latents_and_whitens_sentences(alignment):
+    latents = 3 + torch.logspace(-1, 1, 64) * torch.randn(4000, 64)
+    embeddings = torch.randn(4000, 10) * torch.linspace(0.5, 5, 10)
+    alignment.fit_inputs(latents, embeddings)
+    prepared = alignment.prepare_latents(latents)
+    assert torch.allclose(prepared.mean(0), torch.zeros(64), atol=0.02)
+    assert torch.allclose(prepared.std(0), torch.ones(64), atol=0.03)
+    white = (embeddings - alignment.text_mean) @ alignment.text_components
+    assert torch.allclose(white.T.cov(), torch.eye(6), atol=0.05)
 
 
-def test_whitened_sections_have_one_length_however_unusual_the_text(alignment):
-    alignment.fit_inputs(torch.randn(50, 105), torch.randn(50, 10))
-    prepared = alignment.prepare_sections(
-        torch.stack([torch.randn(3, 10), 1e3 * torch.ones(3, 10)])
-    )
-    assert torch.allclose(prepared.norm(dim=-1), torch.full((2, 3), math.sqrt(6)), atol=1e-4)
+def test_sentences_have_one_length_however_unusual_they_are(alignment):
+    alignment.fit_inputs(torch.randn(50, 64), torch.randn(50, 10))
+    embeddings = torch.stack([torch.randn(10), 1e3 * torch.ones(10)])
+    prepared = alignment.prepare_sentences(embeddings, numbers(2))
+    assert prepared.shape == (2, 6 + N_NUMBER_FEATURES)
+    assert torch.allclose(prepared.norm(dim=-1), torch.full((2,), SENTENCE_NORM), atol=1e-4)
+
+
+def test_a_text_is_the_set_of_its_sentences(alignment):
+    embeddings, of_text = torch.randn(5, 10), torch.tensor([[0, 3, 2], [2, 0, 3], [2, 0, 4]])
+    texts = alignment.texts(embeddings, numbers(5), of_text)
+    assert torch.allclose(texts[0], texts[1], atol=1e-6)
+    assert not torch.allclose(texts[0], texts[2], atol=1e-3)
+
+
+def test_numbers_of_a_sentence_move_its_text(alignment):
+    embeddings, alone = torch.randn(1, 10).expand(2, 10), torch.tensor([[0], [1]])
+    described = numbers(2)
+    described[1] = 1
+    one, other = alignment.texts(embeddings, described, alone)
+    assert not torch.allclose(one, other, atol=1e-3)
 
 
 def test_merged_vectors_keep_the_mean_cosine_of_members_that_agree(alignment):
     first = alignment.pairs[0]
     for pair in alignment.pairs[1:]:
         pair.load_state_dict(first.state_dict())
-    features, sections = torch.randn(60, 105), torch.randn(60, 3, 10)
-    alignment.fit_inputs(features, sections.flatten(0, 1))
-    spectra = alignment.prepare_spectra(features)
-    texts = alignment.prepare_sections(sections).flatten(1)
-    alignment.fit_merge(spectra, texts)
-    merged = alignment.spectra(features) @ alignment.texts(sections).T
-    assert torch.allclose(merged, first.spectrum(spectra) @ first.text(texts).T, atol=1e-4)
+    latents, embeddings = torch.randn(60, 64), torch.randn(80, 10)
+    of_text = torch.randint(80, (60, 4))
+    alignment.fit_inputs(latents, embeddings)
+    prepared = alignment.prepare_latents(latents)
+    sentences = alignment.prepare_sentences(embeddings, numbers(80))
+    alignment.fit_merge(prepared, sentences, of_text)
+    merged = alignment.spectra(latents) @ alignment.texts(embeddings, numbers(80), of_text).T
+    apart = first.spectrum(prepared) @ first.text(sentences, of_text).T
+    assert torch.allclose(merged, apart, atol=1e-4)

@@ -4,9 +4,12 @@ import torch
 
 from common.binning import N_BINS
 from common.ports import no_progress
-from encoders.autoencoder import SpectrumAutoencoder
+from encoders.autoencoder import SpectrumAutoencoder, shapes
+from encoders.checkpoint import Checkpoints
 from encoders.config import TrainingConfig
-from encoders.fit_autoencoder import fit_autoencoder, reconstruction_error, thin
+from encoders.fit_autoencoder import Spectra, encode, fit_autoencoder, reconstruction_error, thin
+
+SMALL = TrainingConfig(width=16, encoder_layers=1, autoencoder_epochs=20, autoencoder_batch=8)
 
 
 @pytest.fixture
@@ -14,32 +17,71 @@ def spectra():
     return np.random.default_rng(0).poisson(2.0, size=(40, N_BINS)).astype(float)
 
 
-def test_autoencoder_has_about_half_a_million_parameters():
-    n = sum(p.numel() for p in SpectrumAutoencoder().parameters())
-    assert n == pytest.approx(0.54e6, rel=0.01)
+def fit(model, training, validation, config=SMALL):
+    fit_autoencoder(model, training, validation, config, Checkpoints(None, ""), no_progress)
 
 
 def test_autoencoder_turns_spectra_into_unit_latents_and_back():
-    model = SpectrumAutoencoder().eval()
-    shapes = torch.rand(7, N_BINS)
-    latent = model.encode(shapes)
+    model = SpectrumAutoencoder(TrainingConfig()).eval()
+    counts = torch.randint(0, 9, (7, N_BINS)).float()
+    latent = model.encode(counts)
     assert latent.shape == (7, 64)
     assert torch.allclose(latent.norm(dim=1), torch.ones(7), atol=1e-6)
-    assert model(shapes).shape == (7, N_BINS)
+    assert model.decode(latent).shape == (7, N_BINS)
+    assert model.variables(latent).shape == (7, 20)
+
+
+def test_latent_tells_many_counts_from_few_of_the_same_shape():
+    model = SpectrumAutoencoder(TrainingConfig()).eval()
+    counts = torch.randint(0, 9, (1, N_BINS)).float()
+    assert torch.equal(shapes(counts), shapes(8 * counts))
+    assert not torch.allclose(model.encode(counts), model.encode(8 * counts), atol=1e-3)
 
 
 def test_autoencoder_refuses_patches_that_do_not_divide_the_bins():
     with pytest.raises(ValueError, match="divide 400"):
-        SpectrumAutoencoder(patch=7)
+        SpectrumAutoencoder(TrainingConfig(patch=7))
 
 
 def test_fit_autoencoder_reduces_the_reconstruction_error(spectra):
     torch.manual_seed(0)
-    model = SpectrumAutoencoder(width=16, layers=1)
+    model = SpectrumAutoencoder(SMALL)
     before = reconstruction_error(model, spectra)
-    config = TrainingConfig(autoencoder_epochs=5, autoencoder_batch=8)
-    fit_autoencoder(model, spectra, config, np.random.default_rng(0), no_progress)
+    part = Spectra(spectra, torch.full((40, 20), torch.nan))
+    fit(model, part, part)
     assert reconstruction_error(model, spectra) < 0.7 * before
+
+
+def test_fit_autoencoder_makes_variables_readable_from_the_latent():
+    rng = np.random.default_rng(0)
+    hard = rng.uniform(-1, 1, 200)
+    counts = rng.poisson(3 + 2 * hard[:, None] * np.linspace(-1, 1, N_BINS)).astype(float)
+    variables = torch.full((200, 20), torch.nan)
+    variables[:, 4] = torch.from_numpy(hard)
+    parts = [Spectra(counts[rows], variables[rows]) for rows in (slice(150), slice(150, 200))]
+    torch.manual_seed(0)
+    model = SpectrumAutoencoder(SMALL)
+    fit(model, *parts)
+    with torch.no_grad():
+        read = model.variables(encode(model, parts[1].counts))[:, 4]
+    assert np.corrcoef(read, hard[150:])[0, 1] > 0.8
+
+
+def test_fit_autoencoder_without_epochs_leaves_the_weights(spectra):
+    model = SpectrumAutoencoder(SMALL)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    part = Spectra(spectra, torch.full((40, 20), torch.nan))
+    fit(model, part, part, TrainingConfig(autoencoder_epochs=0))
+    assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())
+
+
+def test_spectra_standardise_variables_by_the_training_rows(dataset):
+    rows = np.arange(len(dataset))
+    variables = Spectra.of(dataset, rows, rows[:60]).variables
+    known = variables[:, variables.isfinite().any(dim=0)]
+    assert known.shape == (len(dataset), 1)  # hard_hs alone has values
+    assert known.abs().max() <= 4
+    assert abs(known[:60].median().item()) < 0.1
 
 
 def test_thin_keeps_a_part_of_the_counts_within_its_bounds(spectra):

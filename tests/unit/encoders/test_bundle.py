@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from common.errors import BundleError, InvalidSpectrumError
+from common.binning import min_max
+from common.errors import BundleError, InvalidSpectrumError, UnavailableError
 from common.records import Summary, content_hash
 from encoders.bundle import MANIFEST, WEIGHTS, load
 
@@ -65,6 +66,31 @@ def test_question_is_a_summary_whose_sections_are_the_question(bundle):
     question = bundle.encode_question("a soft source")
     summary = bundle.encode_summaries([Summary(*["a soft source"] * 3, "given")])
     assert np.array_equal(question.shared, summary.shared)
+
+
+def test_an_older_format_asks_for_a_new_training(saved, embedder):
+    edit(saved / MANIFEST, format_version=1)
+    with pytest.raises(BundleError, match="train the bundle again"):
+        load(saved, embedder)
+
+
+def test_reconstructed_shapes_are_close_to_those_of_the_spectra(bundle, spectra):
+    drawn = bundle.reconstruct(*spectra)
+    assert drawn.shape == (20, 400)
+    assert np.abs(drawn - min_max(spectra[0])).mean() < 0.2
+
+
+def test_the_order_of_sentences_does_not_matter(bundle):
+    one = Summary("It is soft. It is a star.", "The spectrum is hard.", "Nothing else.", "given")
+    other = Summary("It is a star. It is soft.", "Nothing else.", "The spectrum is hard.", "given")
+    vectors = bundle.encode_summaries([one, other]).shared
+    assert np.allclose(vectors[0], vectors[1], atol=1e-5)
+
+
+def test_texts_are_encoded_alike_alone_and_together(bundle, dataset):
+    together = bundle.encode_summaries(dataset.summaries[:20]).shared
+    alone = bundle.encode_summaries(dataset.summaries[7:8]).shared
+    assert np.allclose(together[7], alone[0], atol=1e-5)
 
 
 def test_spectra_are_encoded_alike_alone_and_in_batches(bundle, dataset):
@@ -152,7 +178,7 @@ def test_a_manifest_that_is_none_is_refused(saved, embedder, text, what):
 
 
 def test_a_newer_format_asks_for_an_update(saved, embedder):
-    edit(saved / MANIFEST, format_version=2)
+    edit(saved / MANIFEST, format_version=3)
     with pytest.raises(BundleError, match="update the program"):
         load(saved, embedder)
 
@@ -190,3 +216,9 @@ def test_a_text_model_of_another_width_is_refused_when_first_used(saved, make_em
 def test_loading_does_not_touch_the_text_model(saved, embedder, spectra):
     load(saved, embedder).encode_spectra(*spectra)
     assert embedder.asked == 0
+
+
+def test_a_bundle_that_cannot_be_written_is_reported(bundle, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(UnavailableError, match="cannot be written"):
+        bundle.save(tmp_path / "file")

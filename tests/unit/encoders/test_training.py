@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from common.dataset import detections_of, split_by_source
-from common.errors import InvalidTableError
+from common.errors import BundleError, InputError, InvalidTableError, UnavailableError
 from encoders.training import train
 
 
@@ -28,6 +28,7 @@ def test_train_saves_what_it_did_in_the_manifest(bundle, config):
     found = manifest.metrics["validation_spectrum_to_text"]
     assert found["candidates"] == manifest.split_sizes["validation_sources"]
     assert 0 < manifest.metrics["validation_autoencoder_mae"] < 0.2
+    assert 0.005 <= manifest.temperature <= 1
 
 
 def quick(config, **changes):
@@ -69,7 +70,12 @@ def test_train_reports_progress_of_every_stage_to_its_end(dataset, config, embed
         quick(config),
         lambda stage, done, total: last.update({stage: (done, total)}),
     )
-    assert list(last) == ["embedding texts", "training the autoencoder", "training the alignment"]
+    assert list(last) == [
+        "embedding texts",
+        "training the autoencoder",
+        "encoding spectra",
+        "training the alignment",
+    ]
     assert all(done == total for done, total in last.values())
 
 
@@ -80,3 +86,79 @@ def test_train_refuses_a_dataset_without_summaries(dataset, config, embedder):
     ):
         train(none, embedder, config)
     assert embedder.asked == 0
+
+
+class InterruptedTrainingError(Exception):
+    pass
+
+
+def interrupt_at(stage, done):
+    def progress(found_stage, found_done, _total):
+        if (found_stage, found_done) == (stage, done):
+            raise InterruptedTrainingError
+
+    return progress
+
+
+@pytest.mark.parametrize(
+    ("stage", "done"), [("training the autoencoder", 20), ("training the alignment", 25)]
+)
+def test_an_interrupted_training_goes_on_to_the_same_bundle(
+    dataset, config, embedder, bundle, tmp_path, stage, done
+):
+    folder = tmp_path / "checkpoints"
+    with pytest.raises(InterruptedTrainingError):
+        train(dataset, embedder, config, interrupt_at(stage, done), checkpoints=folder)
+    first = []
+    again = train(
+        dataset, embedder, config, lambda s, d, t: first.append((s, d, t)), checkpoints=folder
+    )
+    assert again.model_id == bundle.model_id
+    assert min(d for s, d, _ in first if s == stage) > 1
+
+
+def test_an_interrupted_training_of_other_data_is_not_continued(
+    dataset, config, embedder, tmp_path
+):
+    with pytest.raises(InterruptedTrainingError):
+        train(
+            dataset,
+            embedder,
+            config,
+            interrupt_at("training the alignment", 1),
+            checkpoints=tmp_path,
+        )
+    other = dataclasses.replace(dataset, counts=dataset.counts + 1)
+    with pytest.raises(InputError, match="other data or settings"):
+        train(other, embedder, config, checkpoints=tmp_path)
+
+
+def test_a_damaged_checkpoint_says_what_to_remove(dataset, config, embedder, tmp_path):
+    (tmp_path / "autoencoder.safetensors").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"remove .* to train from the beginning"):
+        train(dataset, embedder, config, checkpoints=tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_reported(dataset, config, embedder, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(UnavailableError, match="cannot be written"):
+        train(dataset, embedder, quick(config), checkpoints=tmp_path / "file" / "folder")
+
+
+def test_training_may_start_from_the_autoencoder_of_another_bundle(
+    dataset, config, embedder, bundle
+):
+    kept = dataclasses.replace(config, autoencoder_epochs=0, alignment_epochs=1)
+    again = train(dataset, embedder, kept, start=bundle)
+    assert again.manifest.started_from == bundle.model_id
+    spectra = dataset.counts[:5], dataset.exposure_s[:5]
+    assert np.allclose(
+        again.encode_spectra(*spectra).own, bundle.encode_spectra(*spectra).own, atol=1e-6
+    )
+
+
+def test_training_from_an_autoencoder_of_another_shape_is_refused(
+    dataset, config, embedder, bundle
+):
+    with pytest.raises(BundleError, match="'width': 16"):
+        train(dataset, embedder, dataclasses.replace(config, width=32), start=bundle)

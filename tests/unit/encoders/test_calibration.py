@@ -1,0 +1,24 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from encoders.calibration import calibrated_temperature
+
+
+@pytest.mark.parametrize("temperature", [0.03, 0.1, 0.4])
+def test_calibration_finds_the_temperature_pairs_were_drawn_with(temperature):
+    rng = np.random.default_rng(0)
+    spectra = functional.normalize(torch.randn(300, 4, generator=torch.manual_seed(0)), dim=1)
+    candidates = functional.normalize(torch.randn(400, 4), dim=1)
+    chance = ((spectra @ candidates.T) / temperature).softmax(dim=1).numpy().astype(float)
+    texts = candidates[[rng.choice(400, p=row / row.sum()) for row in chance]]
+    found = calibrated_temperature(spectra, texts, np.arange(300))
+    assert found == pytest.approx(temperature, rel=0.4)
+
+
+def test_calibration_takes_one_detection_of_each_source():
+    texts = torch.eye(3)
+    once = calibrated_temperature(texts, texts, np.arange(3))
+    repeated = calibrated_temperature(texts[[0, 0, 1, 1, 2]], texts, np.array([0, 0, 1, 1, 2]))
+    assert once == repeated
