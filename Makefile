@@ -42,13 +42,14 @@ format: $(INSTALLED)
 
 bundle: $(INSTALLED)
 	rm -rf build/simulated build/bundle
-	$(BIN)/chandra-search simulate --n 8000 --seed 1 --out build/simulated
-	$(BIN)/chandra-search train build/simulated --out build/bundle
+	$(BIN)/chandra-search simulate --n 100000 --seed 1 --out build/simulated
+	$(BIN)/chandra-search train build/simulated --start none --out build/bundle
 	rm -rf encoders/bundles/simulated && cp -r build/bundle encoders/bundles/simulated
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/ingest_spectra.py
 	$(BIN)/python benchmarks/filtered_query.py
+	$(BIN)/python benchmarks/encode_spectra.py
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

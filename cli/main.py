@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import ingest, models, search, serve
+from cli import ingest, models, search, serve, tune
 from cli.output import say
 from common.errors import ChandraSearchError, UnavailableError
 
@@ -29,6 +29,7 @@ for command in (
     serve.demo,
     models.simulate,
     models.train,
+    tune.tune,
     models.evaluate,
 ):
     app.command()(command)

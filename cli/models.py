@@ -1,27 +1,43 @@
 """``chandra-search simulate``, ``train`` and ``evaluate``: datasets and model bundles."""
 
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
+from cli.evaluation import is_store, print_evaluation, represent_store, seen_in_training
 from cli.options import AsJson
-from cli.output import answers, print_json, say, stages
+from cli.output import print_json, say, stages
 from common.errors import InputError
-from encoders.text import DEFAULT_TEXT_MODEL, SentenceTransformerEmbedder
+from encoders.config import PROFILES, Profile
+from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
 from ingest.dataset import read_dataset, write_dataset
 from ingest.simulate import simulate as simulate_dataset
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
     from encoders.bundle import ModelBundle
-    from encoders.evaluation import Evaluation
+
+SHIPPED, NONE = "shipped", "none"
+CHECKPOINTS = "checkpoints"  # inside --out while training goes on
 
 DatasetPath = Annotated[
     Path,
     typer.Argument(metavar="DATASET", help="Folder or .npz, see docs/reference/dataset-format.md."),
 ]
-TextModel = Annotated[str, typer.Option(help="A sentence-transformers model, by name or folder.")]
+TextModel = Annotated[
+    str, typer.Option(help="A sentence-transformers model, by name or folder, or openai:NAME.")
+]
+Start = Annotated[
+    str,
+    typer.Option(
+        help="Bundle whose autoencoder training begins with: a folder, `shipped` (trained on "
+        "100,000 simulated spectra) or `none` (random weights)."
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal results.")]
 
 
@@ -29,9 +45,7 @@ def simulate(
     out: Annotated[
         Path, typer.Option(help="Folder to write the dataset to; must be new or empty.")
     ],
-    n: Annotated[
-        int, typer.Option("--n", min=1, max=1_000_000, help="Number of detections.")
-    ] = 2000,
+    n: Annotated[int, typer.Option("--n", min=1, max=100_000, help="Number of detections.")] = 2000,
     seed: Seed = 0,
 ) -> None:
     """Simulate detections with spectra, catalogue values and summaries, all labelled simulated.
@@ -48,17 +62,36 @@ def simulate(
 def train(
     path: DatasetPath,
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must be new or empty.")],
+    profile: Annotated[
+        Profile,
+        typer.Option(
+            help="quick: new heads on the autoencoder of --start; paper: that autoencoder trained "
+            "on, an ensemble of 4; best: longer, an ensemble of 8."
+        ),
+    ] = Profile.PAPER,
+    start: Start = SHIPPED,
+    settings: Annotated[
+        Path | None, typer.Option(help="Settings that `chandra-search tune --out FILE` has found.")
+    ] = None,
     text_model: TextModel = DEFAULT_TEXT_MODEL,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Train a model bundle on the training split of a dataset.
 
+    An interrupted training goes on where it stopped when its command is repeated.
+
     Example: chandra-search train simulated/ --out bundle/
     """
-    _refuse_full_folder(out)
-    bundle = _train(path, text_model, seed)
+    checkpoints = out / CHECKPOINTS
+    if not checkpoints.is_dir():
+        _refuse_full_folder(out)
+    from encoders.search_space import read_settings  # optuna takes a while to load
+
+    changes = read_settings(settings) if settings else {}
+    bundle = _train(path, profile, start, text_model, seed, changes, checkpoints)
     bundle.save(out)
+    shutil.rmtree(checkpoints, ignore_errors=True)  # only now is the training safe
     if as_json:
         print_json({"bundle": str(out), "model_id": bundle.model_id})
     else:
@@ -66,76 +99,96 @@ def train(
 
 
 def evaluate(
-    path: DatasetPath,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATASET",
+            help="Dataset as for train, or the data folder of a store that has been ingested.",
+        ),
+    ],
     bundle: Annotated[
         Path | None,
         typer.Option(help="Evaluate this bundle instead of training on the training split."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write an HTML report with all tables and figures to this folder."
+        ),
     ] = None,
     text_model: TextModel = DEFAULT_TEXT_MODEL,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Train on a dataset's training split, then print retrieval and estimation on its test split.
+    """Print what a model reaches on a dataset's test split: retrieval and estimation.
 
-    The split is by source: no detection of a test source is seen in training.
+    Without --bundle a model is trained on the training split first. The split is by source: no
+    detection of a test source is seen in training. The vectors of a store are evaluated as they
+    are.
 
-    Example: chandra-search evaluate simulated/
+    Example: chandra-search evaluate simulated/ --report report/
     """
-    from encoders import evaluation
-    from encoders.bundle import load
+    from encoders.evaluation.evaluate import evaluate as evaluate_vectors
+    from encoders.evaluation.reconstructions import reconstruct_some
+    from encoders.evaluation.report import check_report_folder, write_report
+    from encoders.evaluation.representations import represent
 
-    model = load(bundle) if bundle else _train(path, text_model, seed)
-    dataset = read_dataset(path)
-    with stages() as progress:
-        scores = evaluation.evaluate(dataset, model, progress=progress)
-    if as_json:
-        print_json(scores.to_dict())
+    if report:
+        check_report_folder(report)
+    spectra = None
+    if is_store(path):
+        with stages() as progress:
+            vectors = represent_store(path, bundle, progress)
     else:
-        _print(scores, dataset.name, dataset.simulated)
+        from encoders.bundle import load
+
+        model = load(bundle) if bundle else _train(path, Profile.PAPER, SHIPPED, text_model, seed)
+        dataset = read_dataset(path)
+        with stages() as progress:
+            vectors = represent(dataset, model, progress)
+        vectors = replace(vectors, notes=[*seen_in_training(dataset, model), *vectors.notes])
+        spectra = reconstruct_some(dataset, model) if report else None
+    with stages() as progress:
+        found = evaluate_vectors(
+            vectors, seed=seed, figures=as_json or report is not None, progress=progress
+        )
+    if report:
+        say(f"report in {write_report(found, vectors, report, spectra)}")
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print_evaluation(found)
 
 
-def _train(path: Path, text_model: str, seed: int) -> "ModelBundle":
+def _train(
+    path: Path,
+    profile: Profile,
+    start: str,
+    text_model: str,
+    seed: int,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    checkpoints: Path | None = None,
+) -> "ModelBundle":
     from encoders import training
 
-    embedder = SentenceTransformerEmbedder(text_model)
+    config = training.TrainingConfig(seed=seed, **{**PROFILES[profile], **changes})
+    begin = load_start(start)
+    if begin is None and not config.autoencoder_epochs:
+        raise InputError(f"profile {profile} trains no autoencoder: give a bundle as --start")
+    dataset, embedder = read_dataset(path), open_embedder(text_model)
     with stages() as progress:
         return training.train(
-            read_dataset(path), embedder, training.TrainingConfig(seed=seed), progress
+            dataset, embedder, config, progress, start=begin, checkpoints=checkpoints
         )
+
+
+def load_start(start: str) -> "ModelBundle | None":
+    """Return the bundle that ``--start`` names, or None for random weights."""
+    from encoders.bundle import SHIPPED_BUNDLE, load
+
+    return None if start == NONE else load(SHIPPED_BUNDLE if start == SHIPPED else Path(start))
 
 
 def _refuse_full_folder(out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is not an empty folder: give another --out")
-
-
-def _print(evaluation: "Evaluation", name: str, simulated: bool) -> None:
-    """Print the two tables of arXiv:2603.04516: retrieval, and estimation by k-NN."""
-    result = evaluation.to_dict()
-    kind = "simulated spectra" if simulated else "observed spectra"
-    retrieval = Table(
-        "direction", "Recall@1%", "@5%", "@10%", "median rank", "candidates",
-        title=f"Retrieval, test split of {name} ({kind})",
-    )  # fmt: skip
-    for direction, scores in result["retrieval"].items():
-        rank, candidates = scores["median_rank"], scores["candidates"]
-        retrieval.add_row(
-            direction.replace("_", " "),
-            *(f"{scores[f'recall_at_{k}_percent']:.1%}" for k in (1, 5, 10)),
-            f"{rank:g} ({rank / candidates:.1%})",
-            f"{candidates:,}",
-        )
-    answers.print(retrieval)
-    regression = Table(title=f"Estimation by k-NN: mean absolute error, test split of {name}")
-    columns = next(iter(result["regression"].values()), ())
-    for column in ("variable", *columns):
-        regression.add_column(column.replace("_", " "))
-    for variable, row in result["regression"].items():
-        cells = (x if isinstance(x, str) else f"{x:.4g}" for x in row.values())
-        regression.add_row(variable, *cells)
-    answers.print(regression)
-    both, moe = result["improvement"]["both"], result["improvement"]["moe"]
-    answers.print(
-        f"mean gain over the better of spectrum and text before alignment: both {both:+.1%}, "
-        f"mixture of experts {moe:+.1%}"
-    )
