@@ -29,7 +29,7 @@ from encoders.text import SentenceTransformerEmbedder
 from encoders.training import prepare
 from ingest.dataset import read_dataset
 
-INPUTS = ("latent", "shape, 400 bins", "log(1 + counts), 400 bins")
+INPUTS = ("latent", "shape", "log(1 + counts)")
 
 
 def main() -> None:
@@ -52,8 +52,8 @@ def main() -> None:
         )
         for part in rows
     }
-    console, retrieval, deciles = Console(), Table("input of the spectrum heads"), Table("counts")
-    for column in ("Recall@1%", "@5%", "@10%", "median rank", "text: @1%", "@5%", "@10%", "median"):
+    console, retrieval, deciles = Console(), Table("heads see"), Table("counts")
+    for column in ("to text @1%", "@5%", "@10%", "rank", "to spectrum @1%", "@5%", "@10%", "rank"):
         retrieval.add_column(column)
     median_rank: dict[str, list[float]] = {}
     total = dataset.counts[rows["test"]].sum(axis=1)
@@ -129,7 +129,7 @@ def _inputs(name: str, model, counts: np.ndarray) -> torch.Tensor:  # noqa: ANN0
     if name == "latent":
         return encode(model.autoencoder, counts).clone()
     bins = torch.from_numpy(counts.astype(np.float32))
-    return shapes(bins) if name.startswith("shape") else bins.log1p()
+    return shapes(bins) if name == "shape" else bins.log1p()
 
 
 if __name__ == "__main__":
