@@ -66,7 +66,7 @@ class Trials:
             torch.manual_seed(config.seed)
             pair = HeadPair(training.sentences.shape[1], config).to(training.latents.device)
             for epoch, score in fit_pair(pair, training, validation, config, member=0):
-                # Ranks of vectors that are not numbers look perfect.
+                # What has diverged does not come back: no need to see it to its end.
                 diverged = not all(w.isfinite().all() for w in pair.parameters())
                 if not diverged:
                     trial.report(score, epoch)
