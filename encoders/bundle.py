@@ -50,6 +50,8 @@ class Manifest:
     config: TrainingConfig
     dataset: str
     simulated: bool
+    summary_methods: Mapping[str, int]
+    """How many of the summaries trained on were written by which method."""
     temperature: float
     """Divides cosines of the shared space where they are turned into probabilities."""
     started_from: str | None

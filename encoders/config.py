@@ -36,6 +36,8 @@ class TrainingConfig:
     shared: int = 64
     members: int = 4
     """Pairs of heads in the ensemble."""
+    candidates: int = 4
+    """Pairs of heads trained, of which the best on the validation split become members."""
     input_dropout: float = 0.1
     dropout: float = 0.3
     dropped_sentences: float = 0.1
@@ -43,6 +45,8 @@ class TrainingConfig:
     brief_texts: float = 0.2
     """Part of the texts of which any part is left out, as questions say less than summaries."""
     temperature: float = 0.07
+    symmetric: bool = True
+    """InfoNCE in both directions; False: from text to spectrum alone, as in the paper."""
     alignment_epochs: int = 40
     alignment_batch: int = 256
     alignment_learning_rate: float = 3e-3
@@ -55,6 +59,10 @@ class TrainingConfig:
     least_kept: float = 0.5
     """Smallest fraction of the counts that thinning keeps."""
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.members <= self.candidates:
+            raise ValueError(f"{self.members} members of {self.candidates} candidates")
+
 
 class Profile(StrEnum):
     """How much time training may take."""
@@ -66,9 +74,19 @@ class Profile(StrEnum):
 
 PROFILES = MappingProxyType[Profile, dict[str, Any]](
     {
-        Profile.QUICK: {"autoencoder_epochs": 0, "members": 1, "alignment_epochs": 20},
+        Profile.QUICK: {
+            "autoencoder_epochs": 0,
+            "members": 1,
+            "candidates": 1,
+            "alignment_epochs": 20,
+        },
         Profile.PAPER: {},
-        Profile.BEST: {"autoencoder_epochs": 30, "members": 8, "thinned_copies": 16},
+        Profile.BEST: {
+            "autoencoder_epochs": 30,
+            "members": 8,
+            "candidates": 12,
+            "thinned_copies": 16,
+        },
     }
 )
 """What each profile changes; ``quick`` keeps the autoencoder that training starts from."""

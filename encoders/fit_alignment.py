@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.ports import Progress
 from encoders.alignment import Alignment, HeadPair
@@ -60,19 +60,27 @@ def fit_alignment(
     checkpoints: Checkpoints,
     progress: Progress,
 ) -> None:
-    """Train the ensemble in place, each pair of heads until validation retrieval stops rising."""
-    total = config.members * config.alignment_epochs
-    for member, module in enumerate(alignment.pairs):
-        pair = cast("HeadPair", module)
-        part, before = f"member-{member}", member * config.alignment_epochs
+    """Train candidates, each until validation retrieval stops rising; the best are the ensemble."""
+    total = config.candidates * config.alignment_epochs
+    pairs = [cast("HeadPair", pair) for pair in alignment.pairs]
+    torch.manual_seed(config.seed)  # an interruption shall not change what the others begin with
+    pairs += [
+        HeadPair(training.sentences.shape[1], config).to(training.latents.device)
+        for _ in range(config.candidates - config.members)
+    ]
+    for number, pair in enumerate(pairs):
+        part, before = f"candidate-{number}", number * config.alignment_epochs
         saved = checkpoints.load(part)
         if saved:
             pair.load_state_dict(saved)
         else:
-            for epoch, _ in fit_pair(pair, training, validation, config, member):
+            for epoch, _ in fit_pair(pair, training, validation, config, number):
                 progress("training the alignment", before + epoch + 1, total)
             checkpoints.save(part, pair.state_dict())
         progress("training the alignment", before + config.alignment_epochs, total)
+    by_score = sorted(pairs, key=lambda pair: _score(pair, validation), reverse=True)
+    best = by_score[: config.members]
+    alignment.pairs = nn.ModuleList(pair for pair in pairs if pair in best)
     alignment.eval()
     with torch.no_grad():
         alignment.fit_merge(training.latents[0], training.sentences, training.of_text)
@@ -105,7 +113,7 @@ def fit_pair(
     rng = np.random.default_rng([config.seed, 1, member])
     torch.manual_seed(int(rng.integers(2**62)))
     n_batches = max(1, len(training.of_text) // config.alignment_batch)
-    loss_function = InfoNCELoss(config.temperature).to(training.latents.device)
+    loss_function = InfoNCELoss(config.temperature, config.symmetric).to(training.latents.device)
     optimizer = torch.optim.AdamW(
         [
             {"params": pair.parameters(), "weight_decay": config.weight_decay},

@@ -6,23 +6,26 @@ from torch.nn import functional
 
 
 class InfoNCELoss(nn.Module):
-    """Symmetric InfoNCE with in-batch negatives.
+    """InfoNCE with in-batch negatives, in both directions or from text to spectrum alone.
 
     Parameters
     ----------
     temperature : float
         Divides the cosine similarities; positive. Its logarithm is a parameter, which an optimizer
         may tune.
+    symmetric : bool
+        False asks only which spectrum belongs to a text, as arXiv:2603.04516 does.
 
     References
     ----------
     .. [1] A. van den Oord et al., arXiv:1807.03748.
     """
 
-    def __init__(self, temperature: float = 0.07) -> None:
+    def __init__(self, temperature: float = 0.07, symmetric: bool = True) -> None:
         super().__init__()
         if temperature <= 0:
             raise ValueError(f"temperature must be positive, got {temperature}")
+        self.symmetric = symmetric
         self.log_temperature = nn.Parameter(torch.tensor(temperature).log())
 
     def forward(self, spectrum: Tensor, text: Tensor, source: Tensor | None = None) -> Tensor:
@@ -39,6 +42,7 @@ class InfoNCELoss(nn.Module):
             itself = torch.eye(len(source), dtype=torch.bool, device=source.device)
             logits = logits.masked_fill(same & ~itself, float("-inf"))
         target = torch.arange(len(logits), device=logits.device)  # (B,)
-        return (
-            functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)
-        ) / 2
+        of_text = functional.cross_entropy(logits.T, target)
+        if not self.symmetric:
+            return of_text
+        return (functional.cross_entropy(logits, target) + of_text) / 2

@@ -1,6 +1,7 @@
 """Train a model bundle on pairs of spectra and summaries, after arXiv:2603.04516."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,7 @@ def train(
         config=config,
         dataset=dataset.name,
         simulated=dataset.simulated,
+        summary_methods=_summary_methods(dataset, rows["training"]),
         temperature=temperature,
         started_from=start.model_id if start else None,
         split_sizes={
@@ -219,6 +221,11 @@ def _with_summary(dataset: Dataset, rows: IntArray) -> IntArray:
 def _summaries(dataset: Dataset, rows: IntArray) -> list[Summary]:
     summaries = [dataset.summaries[source] for source in np.unique(dataset.source[rows])]
     return [summary for summary in summaries if summary is not None]
+
+
+def _summary_methods(dataset: Dataset, rows: IntArray) -> dict[str, int]:
+    paired = _with_summary(dataset, rows)
+    return dict(Counter(summary.method for summary in _summaries(dataset, paired)))
 
 
 def _check_enough(dataset: Dataset, paired: dict[str, IntArray]) -> None:

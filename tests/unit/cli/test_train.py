@@ -44,7 +44,7 @@ def test_train_keeps_what_it_did_when_the_bundle_cannot_be_saved(dataset, tmp_pa
     with monkeypatch.context() as patched:
         patched.setattr(ModelBundle, "save", fail)
         run(dataset, "--out", out, "--profile", "quick")
-    assert [path.name for path in (out / "checkpoints").iterdir()] == ["member-0.safetensors"]
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["candidate-0.safetensors"]
     assert run(dataset, "--out", out, "--profile", "quick").exit_code == 0
     assert not (out / "checkpoints").exists()
 

@@ -90,6 +90,7 @@ def config():
         hidden=32,
         shared=8,
         members=2,
+        candidates=2,
         alignment_epochs=20,
         alignment_batch=16,
         thinned_copies=1,

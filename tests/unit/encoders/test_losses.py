@@ -37,6 +37,21 @@ def test_infonce_is_symmetric_in_the_modalities(seed):
     assert loss(spectrum, text).item() == pytest.approx(loss(text, spectrum).item(), rel=1e-5)
 
 
+@given(st.integers(0, 2**31))
+def test_infonce_of_both_directions_is_the_mean_of_each(seed):
+    spectrum, text = random_pairs(seed)
+    one_way = InfoNCELoss(0.2, symmetric=False)
+    mean = (one_way(spectrum, text) + one_way(text, spectrum)) / 2
+    assert InfoNCELoss(0.2)(spectrum, text).item() == pytest.approx(mean.item(), rel=1e-5)
+
+
+def test_one_way_infonce_asks_which_spectrum_belongs_to_a_text():
+    spectrum = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    text = torch.tensor([[1.0, 0.0], [1.0, 0.0]])  # the second text is like the first spectrum
+    expected = (math.log(1 + math.exp(-5)) + math.log(1 + math.exp(5))) / 2
+    assert InfoNCELoss(0.2, symmetric=False)(spectrum, text).item() == pytest.approx(expected)
+
+
 @given(st.integers(0, 2**31), st.floats(0.01, 100))
 def test_infonce_does_not_depend_on_the_length_of_vectors(seed, length):
     spectrum, text = random_pairs(seed)

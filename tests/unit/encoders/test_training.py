@@ -6,7 +6,10 @@ import torch
 
 from common.dataset import detections_of, split_by_source
 from common.errors import BundleError, InputError, InvalidTableError, UnavailableError
-from encoders.training import train
+from common.ports import no_progress
+from encoders.checkpoint import Checkpoints
+from encoders.fit_alignment import fit_alignment
+from encoders.training import prepare, train
 
 
 def test_train_learns_which_texts_and_spectra_belong_together(dataset, bundle):
@@ -29,6 +32,7 @@ def test_train_saves_what_it_did_in_the_manifest(bundle, config):
     assert found["candidates"] == manifest.split_sizes["validation_sources"]
     assert 0 < manifest.metrics["validation_autoencoder_mae"] < 0.2
     assert 0.005 <= manifest.temperature <= 1
+    assert manifest.summary_methods == {"simulated": manifest.split_sizes["training_sources"]}
 
 
 def quick(config, **changes):
@@ -86,6 +90,35 @@ def test_train_refuses_a_dataset_without_summaries(dataset, config, embedder):
     ):
         train(none, embedder, config)
     assert embedder.asked == 0
+
+
+def test_the_best_candidates_on_validation_are_the_ensemble(dataset, config, embedder, tmp_path):
+    config = quick(config, members=1, candidates=4)
+    kept = Checkpoints(tmp_path, "")
+    prepared = prepare(dataset, embedder, config)
+    alignment, validation = prepared.model.alignment, prepared.pairs["validation"]
+    fit_alignment(alignment, prepared.pairs["training"], validation, config, kept, no_progress)
+
+    def score(pair):
+        with torch.no_grad():
+            found = validation.retrieval(
+                pair.spectrum(validation.latents[0]),
+                pair.text(validation.sentences, validation.of_text),
+            )
+        return sum(one.recall_at(k) for one in found.values() for k in (1, 5, 10))
+
+    chosen = alignment.pairs[0]
+    reached = score(chosen)
+    others = []
+    for number in range(4):
+        chosen.load_state_dict(kept.load(f"candidate-{number}"))
+        others.append(score(chosen))
+    assert reached == max(others) > min(others)
+
+
+def test_more_members_than_candidates_make_no_sense(config):
+    with pytest.raises(ValueError, match="3 members of 2 candidates"):
+        dataclasses.replace(config, members=3)
 
 
 class InterruptedTrainingError(Exception):
