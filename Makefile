@@ -24,7 +24,8 @@ demo: $(INSTALLED)
 	$(BIN)/chandra-search demo $(DEMO)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST) --ignore=tests/unit/encoders --ignore=tests/unit/cli
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST) tests/unit/encoders tests/unit/cli
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(PYTEST)

@@ -17,7 +17,7 @@ import torch
 from encoders.autoencoder import SpectrumAutoencoder
 from encoders.bundle import SHIPPED_BUNDLE, load
 
-BATCH = 512
+BATCH = 256
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ SHIPPED_BUNDLE: Final = Path(__file__).parent / "bundles" / "simulated"
 
 N_SECTIONS: Final = 3
 
-_BATCH = 512
+_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn, optim
 
@@ -33,14 +34,12 @@ class Checkpoints:
         if path is None or not path.exists():
             return None
         try:
-            with safe_open(path, framework="pt") as file:
-                found = (file.metadata() or {}).get(IDENTITY)
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = load_tensors(path.read_bytes())
         except (OSError, SafetensorError) as exc:
             raise InputError(
                 f"{path} cannot be read ({exc}): remove {path.parent} to train from the beginning"
             ) from exc
-        if found != self._identity:
+        if not torch.equal(tensors.pop(IDENTITY, _letters("")), _letters(self._identity)):
             raise InputError(
                 f"{path.parent} holds an interrupted training with other data or settings: repeat "
                 "its command to finish it, remove the folder, or give another --out"
@@ -53,8 +52,8 @@ class Checkpoints:
         if path is None:
             return
         content = save_tensors(
-            {name: tensor.contiguous().cpu() for name, tensor in tensors.items()},
-            {IDENTITY: self._identity},
+            {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+            | {IDENTITY: _letters(self._identity)}
         )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,6 +68,10 @@ class Checkpoints:
 
     def _path(self, part: str) -> Path | None:
         return None if self._folder is None else self._folder / f"{part}.safetensors"
+
+
+def _letters(text: str) -> Tensor:
+    return torch.tensor(list(text.encode()), dtype=torch.uint8)
 
 
 def state_of(model: nn.Module, optimizer: optim.Optimizer) -> dict[str, Tensor]:
