@@ -1,5 +1,6 @@
 """What ``chandra-search evaluate`` reads and prints; the command itself is in `cli.models`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,13 @@ from cli.output import answers, say
 from common.dataset import Dataset
 from common.errors import InputError
 from common.ports import Progress
+from common.representations import Representations
 from search.app import open_store
 from search.representations import read_vectors
 from search.settings import SearchSettings
 
 if TYPE_CHECKING:  # what it needs takes seconds to load, and --help can do without
     from encoders.bundle import ModelBundle
-    from encoders.evaluation.representations import Representations
     from encoders.evaluation.result import Evaluation, RetrievalResult
 
 _STORE = "store"
@@ -41,7 +42,7 @@ def is_store(path: Path) -> bool:
     return (_data_dir(path) / _STORE / "collections").is_dir()
 
 
-def represent_store(path: Path, bundle: Path | None, progress: Progress) -> "Representations":
+def represent_store(path: Path, bundle: Path | None, progress: Progress) -> Representations:
     """Return the vectors of an ingested store.
 
     Raises
@@ -49,23 +50,13 @@ def represent_store(path: Path, bundle: Path | None, progress: Progress) -> "Rep
     InputError
         If another bundle is given than the one that filled the store.
     """
-    from encoders.evaluation.representations import Representations
-
     settings = SearchSettings(data_dir=_data_dir(path), qdrant_url=None)
     with open_store(settings) as store:
         stored = read_vectors(store, progress)
-    return Representations(
+    return replace(
+        stored,
         dataset=f"store {path}",
-        simulated=stored.simulated,
-        model_id=stored.model_id,
-        text_model=_text_model(bundle, stored.model_id, path) if bundle else "not recorded",
-        vectors=stored.vectors,
-        variables=stored.variables,
-        source=stored.source,
-        source_class=stored.source_class,
-        names=stored.names,
-        counts=stored.counts,
-        split=stored.split,
+        text_model=_text_model(bundle, stored.model_id, path) if bundle else stored.text_model,
         notes=[*stored.notes, _SPLIT_ANEW],
     )
 

@@ -1,7 +1,6 @@
 """Vectors as they are stored, with what is known of the detections behind them, as plain arrays."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 from common.dataset import split_by_source
 from common.errors import NotFoundError
 from common.ports import Float32Array, Progress, no_progress
+from common.representations import PARTS, Representations
 from common.variables import VARIABLE_NAMES
 from search.schema import (
     BOTH,
@@ -36,47 +36,7 @@ _PAGE = 1000
 _FIELDS = ("key", "source_name", "class_path", "counts", "simulated", "summary_hash")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredVectors:
-    """Vectors of n detections of a store.
-
-    Attributes
-    ----------
-    model_id : str
-        The model that filled the store.
-    simulated : bool
-        Whether any of the spectra is simulated.
-    vectors : mapping of str to ndarray of float32, shape (n, d)
-        Named vectors; the text ones are missing when too few detections have a text.
-    variables : mapping of str to ndarray of float64, shape (n,)
-        The 20 variables, NaN where there is no value.
-    source : ndarray of int64, shape (n,)
-        Source of each detection: detections of one name or of one text share it.
-    source_class : sequence of tuple of str, length n
-        Path of each detection's class, empty where it is unknown.
-    names : sequence of str, length n
-        Source name, or key where there is none.
-    counts : ndarray of float64, shape (n,)
-        Counts of each spectrum, 0.5-8 keV.
-    split : mapping of str to ndarray of int64
-        Rows of ``train``, ``validation`` and ``test``; no source is in two of them.
-    notes : sequence of str
-        What was left out and why.
-    """
-
-    model_id: str
-    simulated: bool
-    vectors: Mapping[str, Float32Array]
-    variables: Mapping[str, FloatArray]
-    source: IntArray
-    source_class: Sequence[tuple[str, ...]]
-    names: Sequence[str]
-    counts: FloatArray
-    split: Mapping[str, IntArray]
-    notes: Sequence[str]
-
-
-def read_vectors(store: Store, progress: Progress = no_progress) -> StoredVectors:
+def read_vectors(store: Store, progress: Progress = no_progress) -> Representations:
     """Read the vectors of all detections that have a spectrum.
 
     Parameters
@@ -88,7 +48,7 @@ def read_vectors(store: Store, progress: Progress = no_progress) -> StoredVector
 
     Returns
     -------
-    StoredVectors
+    Representations
         Only detections with a text, where at least `ENOUGH_SOURCES` sources have one; else all,
         without their texts.
 
@@ -130,8 +90,10 @@ def read_vectors(store: Store, progress: Progress = no_progress) -> StoredVector
         )
     _, source = np.unique(source[rows], return_inverse=True)
     kept = [payloads[row] for row in rows.tolist()]
-    return StoredVectors(
+    return Representations(
+        dataset="store",
         model_id=collection.partition("@")[2],
+        text_model="not recorded",
         simulated=any(payload.get("simulated") for payload in kept),
         vectors={name: np.stack([found[row][name] for row in rows.tolist()]) for name in names},
         variables={name: _numbers(kept, name) for name in VARIABLE_NAMES},
@@ -169,10 +131,7 @@ def _numbers(payloads: Sequence[Payload], field: str) -> FloatArray:
 
 def _split(source: IntArray) -> dict[str, IntArray]:
     parts = split_by_source(int(source.max()) + 1)
-    return {
-        part: np.flatnonzero(np.isin(source, parts[part]))
-        for part in ("train", "validation", "test")
-    }
+    return {part: np.flatnonzero(np.isin(source, parts[part])) for part in PARTS}
 
 
 def _sources(payloads: Sequence[Payload]) -> IntArray:

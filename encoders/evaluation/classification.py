@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.neighbors import KNeighborsClassifier
 
+from common.representations import Representations
 from common.source_class import label_of
 from encoders.evaluation.bootstrap import Bootstrap, interval, ratio
 from encoders.evaluation.folds import Fold
-from encoders.evaluation.representations import Representations
 from encoders.evaluation.result import ClassificationResult, Interval
 
 IntArray = npt.NDArray[np.int64]

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from encoders.evaluation.representations import Representations
+from common.representations import Representations
 from encoders.evaluation.result import DimensionCorrelations
 
 FloatArray = npt.NDArray[np.float64]

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from common.ports import Progress
+from common.representations import Representations
 from encoders.evaluation.bootstrap import Bootstrap, interval, ratio
 from encoders.evaluation.folds import Fold
 from encoders.evaluation.neighbours import NeighbourSearch
-from encoders.evaluation.representations import Representations
 from encoders.evaluation.result import Interval, Rule, VariableResult
 from encoders.evaluation.rules import (
     NUMBERS_OF_NEIGHBOURS,

@@ -4,6 +4,7 @@ import numpy as np
 
 from common.errors import InvalidTableError
 from common.ports import Progress, no_progress
+from common.representations import PARTS, Representations
 from encoders.evaluation.classification import classify
 from encoders.evaluation.dimensions import correlate_dimensions
 from encoders.evaluation.estimation import estimate_variables
@@ -11,7 +12,6 @@ from encoders.evaluation.folds import N_FOLDS, Fold, Scheme, choose_scheme, make
 from encoders.evaluation.maps import draw_maps
 from encoders.evaluation.matching import match
 from encoders.evaluation.outliers import find_outliers
-from encoders.evaluation.representations import PARTS, Representations
 from encoders.evaluation.result import Evaluation, MapResult
 
 

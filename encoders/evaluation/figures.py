@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from common.binning import BIN_EDGES_KEV, min_max
+from common.representations import Representations
 from common.variables import BY_NAME, VARIABLE_NAMES
 from encoders.evaluation.estimation import errors_of
 from encoders.evaluation.reconstructions import Reconstructions
-from encoders.evaluation.representations import Representations
 from encoders.evaluation.result import (
     ClassificationResult,
     DimensionCorrelations,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import InvalidTableError
-from encoders.evaluation.representations import PARTS, Representations
+from common.representations import PARTS, Representations
 
 IntArray = npt.NDArray[np.int64]
 

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.manifold import TSNE
 
 from common.ports import Progress
-from encoders.evaluation.representations import Representations
+from common.representations import Representations
 from encoders.evaluation.result import MapResult
 
 MAX_POINTS = 3000

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from common.representations import Representations
 from encoders.evaluation.bootstrap import Bootstrap, interval
-from encoders.evaluation.representations import Representations
 from encoders.evaluation.result import RetrievalResult
 from encoders.retrieval import PERCENTS, Retrieval, rank_sources, rank_texts
 

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.ensemble import IsolationForest
 
-from encoders.evaluation.representations import Representations
+from common.representations import Representations
 from encoders.evaluation.result import Outlier, OutlierResult
 
 N_TREES = 300

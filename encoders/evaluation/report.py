@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from common.errors import InputError, UnavailableError
+from common.representations import REPRESENTATIONS, Representations
 from encoders.evaluation.figures import INK, LABELS, draw, label_of
 from encoders.evaluation.reconstructions import Reconstructions
-from encoders.evaluation.representations import REPRESENTATIONS, Representations
 from encoders.evaluation.result import (
     ClassificationResult,
     DimensionCorrelations,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from common.representations import REPRESENTATIONS, Representations
 from common.variables import VARIABLE_NAMES
-from encoders.evaluation.representations import REPRESENTATIONS, Representations
 from encoders.evaluation.result import (
     ClassificationResult,
     DimensionCorrelations,

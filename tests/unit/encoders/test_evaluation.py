@@ -7,8 +7,9 @@ import pytest
 
 from common.errors import InvalidTableError
 from common.ports import Vectors
+from common.representations import REPRESENTATIONS, Representations
 from encoders.evaluation.evaluate import evaluate
-from encoders.evaluation.representations import REPRESENTATIONS, Representations, represent
+from encoders.evaluation.representations import represent
 from encoders.evaluation.result import Evaluation, Interval, RetrievalResult
 from encoders.retrieval import Retrieval
 from ingest.dataset import read_dataset

@@ -6,7 +6,8 @@ import pytest
 from common.dataset import split_by_source
 from common.errors import InvalidTableError
 from common.ports import Vectors, no_progress
-from encoders.evaluation.representations import REPRESENTATIONS, represent
+from common.representations import REPRESENTATIONS
+from encoders.evaluation.representations import represent
 
 
 class TableEncoder:
