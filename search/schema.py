@@ -15,6 +15,7 @@ from common.ports import Encoder
 from common.records import Detection, Paper, Spectrum, Summary, content_hash
 from common.variables import VARIABLE_NAMES
 from search.store.base import CollectionSchema, Store, VectorField
+from search.store.keywords import KEYWORD_MODEL, keywords_of_document
 
 DETECTIONS = "detections"
 PAPERS = "papers"
@@ -25,6 +26,7 @@ SHARED_SPECTRUM = "shared_spectrum"
 SHARED_TEXT = "shared_text"
 BOTH = "both"  # the two shared vectors, concatenated
 SHARED = "shared"  # papers
+BM25 = "bm25"  # papers: the words of title, abstract and summary, sparse
 
 Payload = dict[str, Any]
 NamedVectors = dict[str, list[float]]
@@ -49,6 +51,9 @@ DETECTION_FIELDS: dict[str, models.PayloadSchemaType] = {
     "dec_deg": _INDEX.FLOAT,
     "location": _INDEX.GEO,
     "observed_at": _INDEX.DATETIME,
+    "observed_year": _INDEX.INTEGER,
+    "outlier_score": _INDEX.FLOAT,
+    "outlier_class_rank": _INDEX.INTEGER,
     "simulated": _INDEX.BOOL,
     "has_spectrum": _INDEX.BOOL,
     **dict.fromkeys(VARIABLE_NAMES, _INDEX.FLOAT),
@@ -69,6 +74,7 @@ SPECTRUM_FIELDS = frozenset(
         "telescope",
         "instrument",
         "observed_at",
+        "observed_year",
         "exposure_s",
         "counts",
         "background_counts",
@@ -108,6 +114,7 @@ def papers_schema(encoder: Encoder) -> CollectionSchema:
             SHARED: VectorField(encoder.shared_width),
         },
         payload_indexes=PAPER_FIELDS,
+        sparse=(BM25,),
     )
 
 
@@ -153,6 +160,7 @@ def detection_payload(
         "dec_deg": detection.dec_deg,
         "location": _location(detection.ra_deg, detection.dec_deg),
         "observed_at": detection.observed_at.isoformat() if detection.observed_at else None,
+        "observed_year": detection.observed_at.year if detection.observed_at else None,
         "exposure_s": detection.exposure_s,
         "class_path": list(detection.source_class) or None,
         "matched_by": detection.matched_by,
@@ -212,8 +220,14 @@ def paper_payload(paper: Paper, summary: Summary) -> Payload:
         "summary": {"nature": nature, "xray": xray, "interpretation": interpretation},
         "summary_method": summary.method,
         "text_hash": paper_hash(paper),
+        "keyword_model": KEYWORD_MODEL,
     }
     return {name: value for name, value in payload.items() if value is not None}
+
+
+def paper_keywords(paper: Paper, summary: Summary) -> models.SparseVector:
+    """Return the words by which a paper is found: of its title, abstract and summary."""
+    return keywords_of_document(" ".join((paper.title, paper.abstract, *summary.sections())))
 
 
 def paper_hash(paper: Paper) -> str:
@@ -249,6 +263,10 @@ def both_vector(vectors: NamedVectors) -> NamedVectors:
 
 
 def named_vectors(record: models.Record) -> NamedVectors:
-    """Return the named vectors of a retrieved point, all of them dense."""
+    """Return the dense named vectors of a retrieved point."""
     vectors = record.vector if isinstance(record.vector, dict) else {}
-    return {name: cast("list[float]", vector) for name, vector in vectors.items()}
+    return {
+        name: cast("list[float]", vector)
+        for name, vector in vectors.items()
+        if not isinstance(vector, models.SparseVector)
+    }

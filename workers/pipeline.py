@@ -5,7 +5,7 @@ whoever stops in the middle loses nothing that was reported, and the next run co
 ids are stable, what is stored is compared first, and unchanged inputs are not encoded again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -174,12 +174,14 @@ class Pipeline:
         bare = [(paper.title, paper.abstract) for paper in unread if paper.summary is None]
         written = iter(self.summarizer.summarize(bare) if bare else ())
         texts = {paper.id: paper.summary or next(written) for paper in unread}
+        summaries = {
+            paper.id: texts.get(paper.id) or schema.stored_summary(stored[paper.id])
+            for paper in papers
+        }
         payloads = {
             paper.id: {
                 **stored.get(paper.id, {}),
-                **schema.paper_payload(
-                    paper, texts.get(paper.id) or schema.stored_summary(stored[paper.id])
-                ),
+                **schema.paper_payload(paper, summaries[paper.id]),
                 "model_id": self.encoder.model_id,
             }
             for paper in papers
@@ -192,7 +194,11 @@ class Pipeline:
         vectors = self._vectors(PAPERS, changed)
         for point, (own, shared) in self._encode_texts(texts).items():
             vectors[point] |= {schema.TEXT: own.tolist(), schema.SHARED: shared.tolist()}
-        self._upsert(PAPERS, [(point, vectors[point], payloads[point]) for point in changed])
+        words = {paper.id: schema.paper_keywords(paper, summaries[paper.id]) for paper in papers}
+        self._upsert(
+            PAPERS,
+            [(p, {**vectors[p], schema.BM25: words[p]}, payloads[p]) for p in changed],
+        )
         for paper in papers:
             yield _stored(paper.bibcode, paper.bibcode, paper.id in changed)
 
@@ -240,13 +246,15 @@ class Pipeline:
         return {point: found.get(point, {}) for point in ids}
 
     def _upsert(
-        self, collection: str, points: Sequence[tuple[UUID, NamedVectors, Payload]]
+        self,
+        collection: str,
+        points: Sequence[tuple[UUID, Mapping[str, list[float] | models.SparseVector], Payload]],
     ) -> None:
         if points:
             self.store.upsert(
                 collection,
                 [
-                    models.PointStruct(id=str(point), vector=vectors, payload=payload)
+                    models.PointStruct(id=str(point), vector={**vectors}, payload=payload)
                     for point, vectors, payload in points
                 ],
             )

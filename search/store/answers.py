@@ -5,7 +5,7 @@ from typing import Protocol
 
 from qdrant_client import models
 
-from search.store.base import PointId
+from search.store.base import HybridQuery, NearestQuery, PointId
 
 
 class FacetHit(Protocol):
@@ -26,6 +26,24 @@ def in_order(records: Sequence[models.Record], ids: Sequence[PointId]) -> list[m
     """Return records in the order in which their ids were asked for."""
     by_id = {str(record.id): record for record in records}
     return [by_id[str(identifier)] for identifier in ids if str(identifier) in by_id]
+
+
+def ranked(
+    points: Sequence[models.ScoredPoint], query: NearestQuery | HybridQuery
+) -> list[models.ScoredPoint]:
+    """Return an answer as promised: ties in the order of ids, no vectors that nobody asked for."""
+    if query.with_vectors is False:  # the engine adds them to diverse answers
+        for point in points:
+            point.vector = None
+    if isinstance(query, NearestQuery) and query.diversity:
+        return [*points]
+    best = sorted(points, key=lambda p: (-p.score, isinstance(p.id, str), p.id))
+    return best[: query.limit]
+
+
+def fusion_limit(query: HybridQuery) -> int:
+    """Return how many fused points to ask for: the engine orders ties by chance, `ranked` by id."""
+    return query.limit + 2 * len(query.parts)
 
 
 def facet_counts(hits: Iterable[FacetHit]) -> dict[str, int]:

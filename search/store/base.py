@@ -22,6 +22,12 @@ Engine = Literal["embedded", "server"]
 MAX_LIMIT = 10_000
 """Most points that one call returns; more is read by `Store.scroll`."""
 
+MAX_DIVERSE = 1000
+"""Most candidates of a diverse answer: its time grows with their number times limit squared."""
+
+RRF_K = 60
+"""How little the first places count above the others in a `HybridQuery`."""
+
 
 @dataclass(frozen=True, slots=True)
 class VectorField:
@@ -33,14 +39,25 @@ class VectorField:
 
 @dataclass(frozen=True, slots=True)
 class CollectionSchema:
-    """Named vectors of a collection and the payload fields that filters and facets may use."""
+    """Named vectors of a collection and the payload fields that filters and facets may use.
+
+    Attributes
+    ----------
+    vectors : mapping of str to VectorField
+        Dense vectors.
+    payload_indexes : mapping of str to PayloadSchemaType
+        Payload fields and how they are indexed.
+    sparse : tuple of str
+        Sparse vectors, compared by dot product weighted with the inverse document frequency.
+    """
 
     vectors: Mapping[str, VectorField]
     payload_indexes: Mapping[str, models.PayloadSchemaType] = field(default_factory=dict)
+    sparse: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Size of each named vector."""
+        """Size of each dense vector."""
         return {name: vector.size for name, vector in self.vectors.items()}
 
 
@@ -50,7 +67,7 @@ class NearestQuery:
 
     Attributes
     ----------
-    vector : sequence or ndarray of float, shape (size,)
+    vector : sequence or ndarray of float, shape (size,), or SparseVector
         The question; finite.
     using : str
         Which named vector to compare it with.
@@ -60,14 +77,64 @@ class NearestQuery:
         Number of points at most, 1 to `MAX_LIMIT`.
     with_payload, with_vectors : bool or list of str
         What to return beside id and score: all, nothing, or these fields or vectors.
+    diversity : float
+        From 0, the nearest points, to 1, points unlike one another: maximal marginal relevance
+        over the `n_candidates` nearest, dense vectors only, limit up to `MAX_DIVERSE`. The first
+        answer is always the nearest; scores are those of the question, so they need not fall.
+    exact : bool
+        Compare with every point that matches, without the vector index.
     """
 
-    vector: Vector
+    vector: Vector | models.SparseVector
     using: str
     query_filter: models.Filter | None = None
     limit: int = 10
     with_payload: WithPayload = True
     with_vectors: WithVectors = False
+    diversity: float = 0.0
+    exact: bool = False
+
+    @property
+    def n_candidates(self) -> int:
+        """Number of nearest points among which diverse ones are chosen."""
+        return min(max(100, 10 * self.limit), MAX_DIVERSE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HybridQuery:
+    """Several questions answered as one ranking, by reciprocal rank fusion.
+
+    A point that is number r (from 1) in the answer to a part gets 1 / (`RRF_K` + r - 1) from it;
+    its score is the sum.
+
+    Attributes
+    ----------
+    parts : sequence of NearestQuery
+        The questions, each with its own vector, filter and limit; what they would return beside
+        ids is not asked for.
+    limit : int
+        Number of points at most, 1 to `MAX_LIMIT`.
+    with_payload, with_vectors : bool or list of str
+        What to return beside id and score: all, nothing, or these fields or vectors.
+
+    References
+    ----------
+    .. [1] Cormack, Clarke & Büttcher 2009, SIGIR '09, 758.
+    """
+
+    parts: Sequence[NearestQuery]
+    limit: int = 10
+    with_payload: WithPayload = True
+    with_vectors: WithVectors = False
+
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """How far a collection is indexed: ``indexed_vectors`` counts every named vector of a point."""
+
+    points: int
+    indexed_vectors: int
+    segments: int
 
 
 class Store(Protocol):
@@ -85,12 +152,15 @@ class Store(Protocol):
         ...
 
     def create_collection(self, name: str, schema: CollectionSchema) -> None:
-        """Create a collection with its payload indexes; repeating it adds what indexes are missing.
+        """Create a collection with its payload indexes; repeating it adds what is missing.
+
+        Payload indexes and sparse vectors can be added to a collection that exists; its points
+        have no values of them until they are stored again.
 
         Raises
         ------
         InputError
-            If the name is unusable, or the collection exists with other vectors.
+            If the name is unusable, or the collection exists with other dense vectors.
         """
         ...
 
@@ -119,6 +189,22 @@ class Store(Protocol):
         """
         ...
 
+    def set_payload(self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
+        """Set these payload fields of these points and keep their other fields.
+
+        Unknown ids are left out. Everything is checked before anything is written.
+        """
+        ...
+
+    def delete_payload(
+        self,
+        collection: str,
+        fields: Sequence[str],
+        query_filter: models.Filter | None = None,
+    ) -> None:
+        """Remove payload fields from the points that match."""
+        ...
+
     def retrieve(
         self,
         collection: str,
@@ -132,20 +218,25 @@ class Store(Protocol):
     def query(
         self,
         collection: str,
-        vector: Vector,
+        vector: Vector | models.SparseVector,
         using: str,
         query_filter: models.Filter | None = None,
         limit: int = 10,
         with_payload: WithPayload = True,
         with_vectors: WithVectors = False,
+        diversity: float = 0.0,
+        exact: bool = False,
     ) -> list[models.ScoredPoint]:
         """Return the points nearest to a vector, best first; see `NearestQuery`."""
         ...
 
     def query_batch(
-        self, collection: str, queries: Sequence[NearestQuery]
+        self, collection: str, queries: Sequence[NearestQuery | HybridQuery]
     ) -> list[list[models.ScoredPoint]]:
-        """Answer several queries in one call, in the same order."""
+        """Answer several queries in one call, in the same order.
+
+        Points of equal score come in the order of their ids.
+        """
         ...
 
     def count(self, collection: str, query_filter: models.Filter | None = None) -> int:
@@ -176,6 +267,10 @@ class Store(Protocol):
 
     def optimize(self, collection: str) -> None:
         """Build the vector index after a large upload."""
+        ...
+
+    def index_state(self, collection: str) -> IndexState:
+        """Return how far a collection is indexed."""
         ...
 
     def close(self) -> None:

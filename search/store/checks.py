@@ -9,16 +9,30 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
 import numpy as np
 from qdrant_client import models
 
 from common.errors import InputError, InvalidQueryError
-from search.store.base import MAX_LIMIT, NearestQuery, PointId, Vector
+from search.store.base import (
+    MAX_DIVERSE,
+    MAX_LIMIT,
+    CollectionSchema,
+    HybridQuery,
+    NearestQuery,
+    PointId,
+    Vector,
+)
 
 MAX_BODY_BYTES = 4_000_000  # request bodies far beyond 5 MB end as time-outs
 _BYTES_PER_NUMBER = 24  # of a float64 in JSON, comma included
+_MAX_CHANGES = 1000  # each is an operation of its own, all of which one request waits for
+_BYTES_PER_POINT = 120  # its id, and the words around payload and vectors
+T = TypeVar("T")
+Payload = Mapping[str, Any]
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
 
 
@@ -52,7 +66,7 @@ def parse_id(identifier: PointId) -> int | UUID:
 
 
 def check_vectors(collection: str, stored: Mapping[str, int], wanted: Mapping[str, int]) -> None:
-    """Refuse an existing collection whose vectors have other names or sizes than wanted."""
+    """Refuse an existing collection whose dense vectors have other names or sizes than wanted."""
     if dict(stored) != dict(wanted):
         raise InputError(
             f"collection {collection} exists with vectors {dict(stored)}, wanted {dict(wanted)}: "
@@ -60,11 +74,32 @@ def check_vectors(collection: str, stored: Mapping[str, int], wanted: Mapping[st
         )
 
 
-def check_query(query: NearestQuery) -> list[float]:
-    """Return the vector of a query as numbers; its limit and filter are checked too."""
+def check_query(query: NearestQuery) -> list[float] | models.SparseVector:
+    """Return the vector of a query as numbers; its limit, filter and diversity are checked too."""
     check_limit(query.limit)
     check_filter(query.query_filter)
-    return finite_vector(query.vector)
+    if not 0 <= query.diversity <= 1:
+        raise InvalidQueryError(f"diversity is {query.diversity}: give a number from 0 to 1")
+    if query.diversity and query.limit > MAX_DIVERSE:
+        raise InvalidQueryError(
+            f"limit is {query.limit} with diversity: give at most {MAX_DIVERSE:,}, or diversity 0"
+        )
+    if not isinstance(query.vector, models.SparseVector):
+        return finite_vector(query.vector)
+    if query.diversity:
+        raise InvalidQueryError(
+            f"diversity needs a dense vector, {query.using!r} is sparse: ask with diversity 0"
+        )
+    if fault := _sparse_fault(query.vector):
+        raise InvalidQueryError(f"a sparse query vector {fault}")
+    return query.vector
+
+
+def check_hybrid(query: HybridQuery) -> None:
+    """Refuse a fusion of nothing, and a limit out of range; its parts are checked one by one."""
+    check_limit(query.limit)
+    if not query.parts:
+        raise InvalidQueryError("a hybrid query has no parts: give at least one question")
 
 
 def finite_vector(vector: Vector) -> list[float]:
@@ -99,7 +134,7 @@ def check_filter(node: object) -> None:
 
 
 def check_points(
-    collection: str, points: Sequence[models.PointStruct], sizes: Mapping[str, int]
+    collection: str, points: Sequence[models.PointStruct], schema: CollectionSchema
 ) -> Iterator[list[models.PointStruct]]:
     """Check all points, then return them in batches whose JSON stays below 5 MB.
 
@@ -109,8 +144,8 @@ def check_points(
         Where they go, for messages.
     points : sequence of PointStruct
         Points with named vectors.
-    sizes : mapping of str to int
-        Named vectors of the collection and their sizes.
+    schema : CollectionSchema
+        Named vectors of the collection.
 
     Returns
     -------
@@ -126,8 +161,11 @@ def check_points(
     owners: dict[str, list[models.PointStruct]] = defaultdict(list)
     weights = []
     for point in points:
-        weight = _check_id_and_payload(collection, point)
-        for name, row in _named_vectors(collection, point, sizes).items():
+        weight = _check_id_and_payload(collection, point.id, point.payload)
+        for name, row in _named_vectors(collection, point, schema).items():
+            if isinstance(row, models.SparseVector):
+                weight += 2 * _BYTES_PER_NUMBER * len(row.indices)
+                continue
             rows[name].append(row)
             owners[name].append(point)
             weight += _BYTES_PER_NUMBER * len(row)
@@ -137,42 +175,78 @@ def check_points(
     return _batches(points, weights)
 
 
-def _check_id_and_payload(collection: str, point: models.PointStruct) -> int:
+def check_payloads(
+    collection: str, payloads: Mapping[PointId, Payload]
+) -> Iterator[list[tuple[int | UUID, Payload]]]:
+    """Check all payloads, then return them with their ids in batches as `check_points` does."""
+    weights = [_check_id_and_payload(collection, i, payload) for i, payload in payloads.items()]
+    changes = [(parse_id(i), payload) for i, payload in payloads.items()]
+    return _batches(changes, weights, _MAX_CHANGES)
+
+
+def _check_id_and_payload(collection: str, identifier: PointId, payload: Payload | None) -> int:
     """Return the size of the payload in JSON."""
-    parse_id(point.id)
+    parse_id(identifier)
     try:
-        return len(json.dumps(point.payload, allow_nan=False))
+        return _BYTES_PER_POINT + len(json.dumps(payload, allow_nan=False))
     except (TypeError, ValueError) as exc:
         raise InputError(
-            f"{collection}: the payload of point {point.id} is not JSON ({exc}): leave out what "
+            f"{collection}: the payload of point {identifier} is not JSON ({exc}): leave out what "
             "has no value, write dates as RFC 3339 text"
         ) from exc
 
 
 def _named_vectors(
-    collection: str, point: models.PointStruct, sizes: Mapping[str, int]
-) -> dict[str, list[float]]:
+    collection: str, point: models.PointStruct, schema: CollectionSchema
+) -> dict[str, list[float] | models.SparseVector]:
+    expected = ", ".join([*schema.vectors, *schema.sparse])
     vectors = point.vector
     if not isinstance(vectors, dict):
         raise InputError(
             f"{collection}: point {point.id} has a vector without a name, expected some of "
-            f"{', '.join(sizes)}"
+            f"{expected}"
         )
-    checked: dict[str, list[float]] = {}
+    checked: dict[str, list[float] | models.SparseVector] = {}
     for name, row in vectors.items():
-        if name not in sizes:
+        if name in schema.sparse:
+            _check_sparse(collection, name, row, point)
+        elif name not in schema.vectors:
             raise InputError(
                 f"{collection}: point {point.id} has an unknown vector {name!r}, expected some of "
-                f"{', '.join(sizes)}"
+                f"{expected}"
             )
-        if not isinstance(row, list) or len(row) != sizes[name]:
+        elif not isinstance(row, list) or len(row) != schema.vectors[name].size:
             length = len(row) if isinstance(row, list) else type(row).__name__
             raise InputError(
                 f"{collection}: vector {name!r} of point {point.id} has {length} numbers, "
-                f"expected {sizes[name]}"
+                f"expected {schema.vectors[name].size}"
             )
         checked[name] = row  # type: ignore[assignment]  # nested lists fail in _check_finite
     return checked
+
+
+def _check_sparse(collection: str, name: str, row: object, point: models.PointStruct) -> None:
+    fault = (
+        _sparse_fault(row)
+        if isinstance(row, models.SparseVector)
+        else f"is a {type(row).__name__}, expected a SparseVector"
+    )
+    if fault:
+        raise InputError(f"{collection}: vector {name!r} of point {point.id} {fault}")
+
+
+def _sparse_fault(vector: models.SparseVector) -> str | None:
+    """Return what is wrong with a sparse vector: at some of it the embedded engine panics."""
+    indices, values = vector.indices, vector.values
+    if len(indices) != len(values):
+        return f"has {len(indices)} indices and {len(values)} values: give as many of both"
+    if len({*indices}) != len(indices):
+        return "has an index more than once: add up its values"
+    if any(not 0 <= index < 2**32 for index in indices):
+        return "has an index that is no number of 32 bits: give 0 to 4,294,967,295"
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(np.array(values, dtype=np.float32)).all()
+    return None if finite else "has numbers that are not finite: encode it again"
 
 
 def _check_finite(
@@ -197,15 +271,15 @@ def _check_finite(
 
 
 def _batches(
-    points: Sequence[models.PointStruct], weights: Sequence[int]
-) -> Iterator[list[models.PointStruct]]:
-    batch: list[models.PointStruct] = []
+    items: Sequence[T], weights: Sequence[int], most: int | None = None
+) -> Iterator[list[T]]:
+    batch: list[T] = []
     total = 0
-    for point, weight in zip(points, weights, strict=True):
-        if batch and total + weight > MAX_BODY_BYTES:
+    for item, weight in zip(items, weights, strict=True):
+        if batch and (total + weight > MAX_BODY_BYTES or len(batch) == most):
             yield batch
             batch, total = [], 0
-        batch.append(point)
+        batch.append(item)
         total += weight
     if batch:
         yield batch

@@ -14,8 +14,9 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from common.errors import InputError, InvalidQueryError
-from search.store.base import CollectionSchema, NearestQuery, PointId
-from search.store.checks import parse_id
+from search.store.answers import fusion_limit
+from search.store.base import RRF_K, CollectionSchema, HybridQuery, NearestQuery, PointId
+from search.store.checks import check_hybrid, check_query, parse_id
 
 PAYLOAD_TYPES = {
     models.PayloadSchemaType.KEYWORD: edge.PayloadSchemaType.Keyword,
@@ -48,26 +49,65 @@ def to_config(schema: CollectionSchema) -> edge.EdgeConfig:
                 memory=edge.Memory.Cold if vector.on_disk else edge.Memory.Cached,
             )
             for name, vector in schema.vectors.items()
-        }
+        },
+        sparse_vectors={
+            name: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf) for name in schema.sparse
+        },
     )
 
 
 def to_point(point: models.PointStruct) -> edge.Point:
     """Return a point with named vectors, already checked."""
-    return edge.Point(parse_id(point.id), point.vector, point.payload)  # type: ignore[arg-type]
+    named: Any = point.vector
+    vectors = {name: to_vector(vector) for name, vector in named.items()}
+    return edge.Point(parse_id(point.id), vectors, point.payload)
 
 
-def to_query(
-    query: NearestQuery, vector: list[float], fields: Collection[str]
-) -> edge.QueryRequest:
-    """Return a nearest-neighbour query; filters may use these fields."""
+def to_query(query: NearestQuery | HybridQuery, fields: Collection[str]) -> edge.QueryRequest:
+    """Return a checked query; filters may use these fields."""
+    if isinstance(query, NearestQuery):
+        return edge.QueryRequest(
+            limit=query.limit,
+            query=_scoring(query),
+            params=_params(query),
+            filter=to_filter(query.query_filter, fields),
+            with_payload=query.with_payload,
+            with_vector=query.with_vectors,
+        )
+    check_hybrid(query)
     return edge.QueryRequest(
-        limit=query.limit,
-        query=edge.Query.Nearest(vector, using=query.using),
-        filter=to_filter(query.query_filter, fields),
+        limit=fusion_limit(query),
+        query=edge.Fusion.Rrf(k=RRF_K),  # type: ignore[arg-type]
+        prefetches=[
+            edge.Prefetch(
+                limit=part.limit,
+                query=_scoring(part),
+                params=_params(part),
+                filter=to_filter(part.query_filter, fields),
+            )
+            for part in query.parts
+        ],
         with_payload=query.with_payload,
         with_vector=query.with_vectors,
     )
+
+
+def _scoring(query: NearestQuery) -> edge.ScoringQueryType:
+    vector = to_vector(check_query(query))
+    if not query.diversity:
+        return edge.Query.Nearest(vector, using=query.using)
+    return edge.Mmr(vector, 1 - query.diversity, query.n_candidates, query.using)
+
+
+def _params(query: NearestQuery) -> edge.SearchParams | None:
+    return edge.SearchParams(exact=True) if query.exact else None
+
+
+def to_vector(vector: list[float] | models.SparseVector) -> edge.NamedVector:
+    """Return a vector, dense or sparse."""
+    if isinstance(vector, models.SparseVector):
+        return edge.SparseVector(vector.indices, vector.values)
+    return vector
 
 
 def to_filter(node: models.Filter | None, fields: Collection[str]) -> edge.Filter | None:
@@ -80,7 +120,7 @@ def from_record(record: edge.Record) -> models.Record:
     return models.Record(
         id=from_id(record.id),
         payload=record.payload,
-        vector=record.vector,
+        vector=_from_vectors(record.vector),
     )
 
 
@@ -91,8 +131,19 @@ def from_scored(point: edge.ScoredPoint) -> models.ScoredPoint:
         version=point.version,
         score=point.score,
         payload=point.payload,
-        vector=point.vector,
+        vector=_from_vectors(point.vector),
     )
+
+
+def _from_vectors(vectors: edge.Vector | None) -> Any:  # noqa: ANN401
+    if not isinstance(vectors, dict):
+        return vectors
+    return {
+        name: models.SparseVector(indices=vector.indices, values=vector.values)
+        if isinstance(vector, edge.SparseVector)
+        else vector
+        for name, vector in vectors.items()
+    }
 
 
 def from_id(identifier: PointId) -> int | str:

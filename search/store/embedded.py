@@ -1,23 +1,25 @@
 """The engine in this process: Qdrant Edge, one shard and one folder per collection, no server."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import qdrant_edge as edge
 from qdrant_client import models
 
-from search.store.answers import facet_counts, in_order
+from search.store.answers import facet_counts, in_order, ranked
 from search.store.base import (
     CollectionSchema,
+    HybridQuery,
+    IndexState,
     NearestQuery,
     PointId,
     Vector,
     WithPayload,
     WithVectors,
 )
-from search.store.checks import check_filter, check_limit, check_points, check_query, parse_id
+from search.store.checks import check_filter, check_limit, check_payloads, check_points, parse_id
 from search.store.edge_translation import (
     from_id,
     from_record,
@@ -27,8 +29,6 @@ from search.store.edge_translation import (
     to_query,
 )
 from search.store.shards import Shard, Shards, edge_errors
-
-_FLUSH_EVERY = 20_000  # points; those not flushed are replayed from the log at the next start
 
 
 class EmbeddedStore:
@@ -69,14 +69,38 @@ class EmbeddedStore:
     def upsert(self, collection: str, points: Sequence[models.PointStruct]) -> None:
         """Insert or replace points; see `Store`."""
         shard = self._shards.get(collection)
-        for batch in check_points(shard.name, points, shard.schema.sizes):
+        for batch in check_points(shard.name, points, shard.schema):
             with edge_errors(shard.name):
                 shard.edge.update(
                     edge.UpdateOperation.upsert_points([to_point(point) for point in batch])
                 )
-        shard.unflushed += len(points)
-        if shard.unflushed >= _FLUSH_EVERY:
-            shard.flush()
+        shard.written(len(points))
+
+    def set_payload(self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
+        """Set payload fields of points; see `Store`."""
+        shard = self._shards.get(collection)
+        for batch in check_payloads(shard.name, payloads):
+            with edge_errors(shard.name):
+                known = {r.id for r in shard.edge.retrieve([i for i, _ in batch], False, False)}
+                for identifier, payload in batch:
+                    if identifier in known:
+                        shard.edge.update(
+                            edge.UpdateOperation.set_payload([identifier], dict(payload))
+                        )
+        shard.written(len(payloads))
+
+    def delete_payload(
+        self,
+        collection: str,
+        fields: Sequence[str],
+        query_filter: models.Filter | None = None,
+    ) -> None:
+        """Remove payload fields; see `Store`."""
+        shard = self._shards.get(collection)
+        matching = _filter(shard, query_filter) or edge.Filter()
+        with edge_errors(shard.name):
+            shard.edge.update(edge.UpdateOperation.delete_payload_by_filter(matching, [*fields]))
+        shard.flush()
 
     def retrieve(
         self,
@@ -95,30 +119,34 @@ class EmbeddedStore:
     def query(
         self,
         collection: str,
-        vector: Vector,
+        vector: Vector | models.SparseVector,
         using: str,
         query_filter: models.Filter | None = None,
         limit: int = 10,
         with_payload: WithPayload = True,
         with_vectors: WithVectors = False,
+        diversity: float = 0.0,
+        exact: bool = False,
     ) -> list[models.ScoredPoint]:
         """Return the points nearest to a vector; see `Store`."""
-        shard = self._shards.get(collection)
-        query = NearestQuery(vector, using, query_filter, limit, with_payload, with_vectors)
-        request = _request(shard, query)
-        with edge_errors(shard.name):
-            found = shard.edge.query(request)
-        return [from_scored(point) for point in found]
+        query = NearestQuery(
+            vector, using, query_filter, limit, with_payload, with_vectors, diversity, exact
+        )
+        return self.query_batch(collection, [query])[0]
 
     def query_batch(
-        self, collection: str, queries: Sequence[NearestQuery]
+        self, collection: str, queries: Sequence[NearestQuery | HybridQuery]
     ) -> list[list[models.ScoredPoint]]:
         """Answer several queries in one call; see `Store`."""
         shard = self._shards.get(collection)
-        request = edge.QueryBatchRequest([_request(shard, query) for query in queries])
+        fields = shard.schema.payload_indexes
+        request = edge.QueryBatchRequest([to_query(query, fields) for query in queries])
         with edge_errors(shard.name):
             answers = shard.edge.query_batch(request)
-        return [[from_scored(point) for point in found] for found in answers]
+        return [
+            ranked([from_scored(point) for point in found], query)
+            for query, found in zip(queries, answers, strict=True)
+        ]
 
     def count(self, collection: str, query_filter: models.Filter | None = None) -> int:
         """Return the exact number of points that match; see `Store`."""
@@ -172,6 +200,13 @@ class EmbeddedStore:
             shard.edge.optimize()
         shard.flush()
 
+    def index_state(self, collection: str) -> IndexState:
+        """Return how far a collection is indexed; see `Store`."""
+        shard = self._shards.get(collection)
+        with edge_errors(shard.name):
+            found = shard.edge.info()
+        return IndexState(found.points_count, found.indexed_vectors_count, found.segments_count)
+
     def close(self) -> None:
         """Write what is pending and let go of the folder; see `Store`."""
         self._shards.close()
@@ -186,10 +221,6 @@ class EmbeddedStore:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _request(shard: Shard, query: NearestQuery) -> edge.QueryRequest:
-    return to_query(query, check_query(query), shard.schema.payload_indexes)
 
 
 def _filter(shard: Shard, query_filter: models.Filter | None) -> edge.Filter | None:

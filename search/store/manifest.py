@@ -32,6 +32,7 @@ def read_schema(path: Path) -> CollectionSchema:
             payload_indexes={
                 k: models.PayloadSchemaType(v) for k, v in content["payload_indexes"].items()
             },
+            sparse=tuple(content.get("sparse", ())),  # stores made before there were any lack it
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise UnavailableError(f"{path} is no collection schema: restore it from a backup") from exc
@@ -44,6 +45,7 @@ def write_schema(path: Path, schema: CollectionSchema) -> None:
         {
             "vectors": {name: asdict(vector) for name, vector in schema.vectors.items()},
             "payload_indexes": {name: kind.value for name, kind in schema.payload_indexes.items()},
+            "sparse": list(schema.sparse),
         },
     )
 

@@ -2,12 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from json import JSONDecodeError
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
@@ -20,12 +20,15 @@ from common.errors import (
     NotFoundError,
     UnavailableError,
 )
-from search.store.answers import facet_counts, in_order
+from search.store.answers import facet_counts, in_order, ranked
 from search.store.base import (
     CollectionSchema,
+    HybridQuery,
+    IndexState,
     NearestQuery,
     PointId,
     Vector,
+    VectorField,
     WithPayload,
     WithVectors,
 )
@@ -33,25 +36,28 @@ from search.store.checks import (
     check_filter,
     check_limit,
     check_name,
+    check_payloads,
     check_points,
-    check_query,
     check_vectors,
     parse_id,
 )
+from search.store.server_translation import to_request
 
 
 class ServerStore:
     """A `Store` on a Qdrant server, shared by any number of processes.
 
-    Nothing is retried here: an UnavailableError is the caller's to repeat.
+    Nothing is retried here: an UnavailableError is the caller's to repeat. The time-out, in whole
+    seconds rounded up, is for connecting and for waiting; the server too gives up a question then.
     """
 
     def __init__(self, url: str, api_key: str | None = None, timeout_s: float = 5.0) -> None:
         self._url = url
+        self._timeout_s = math.ceil(timeout_s)
         # The client's version check warns from a thread of its own; a server that does not
         # understand us says so in an answer.
         self._client = QdrantClient(
-            url=url, api_key=api_key, timeout=math.ceil(timeout_s), check_compatibility=False
+            url=url, api_key=api_key, timeout=self._timeout_s, check_compatibility=False
         )
 
     @property
@@ -68,7 +74,13 @@ class ServerStore:
             if not self._client.collection_exists(name):
                 self._create(name, schema)
             info = self._client.get_collection(name)
-            check_vectors(name, _sizes(info), schema.sizes)
+            stored = _schema(info)
+            check_vectors(name, stored.sizes, schema.sizes)
+            for vector in schema.sparse:
+                if vector not in stored.sparse:
+                    idf = models.SparseVectorConfig(modifier=models.Modifier.IDF)
+                    config = models.SparseVectorNameConfig(sparse=idf)
+                    self._client.create_vector_name(name, vector, config)
             for field in sorted(schema.payload_indexes.keys() - info.payload_schema.keys()):
                 self._client.create_payload_index(name, field, schema.payload_indexes[field])
 
@@ -108,9 +120,37 @@ class ServerStore:
     def upsert(self, collection: str, points: Sequence[models.PointStruct]) -> None:
         """Insert or replace points; see `Store`."""
         with self._errors(InputError):
-            sizes = _sizes(self._client.get_collection(collection))
-            for batch in check_points(collection, points, sizes):
+            schema = _schema(self._client.get_collection(collection))
+            for batch in check_points(collection, points, schema):
                 self._client.upsert(collection, batch, wait=True)
+
+    def set_payload(self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
+        """Set payload fields of points; see `Store`."""
+        with self._errors(InputError):
+            for batch in check_payloads(collection, payloads):
+                ids = [identifier for identifier, _ in batch]
+                records = self._client.retrieve(collection, ids, False, False)
+                known = {str(record.id) for record in records}
+                changes = [
+                    models.SetPayloadOperation(
+                        set_payload=models.SetPayload(payload=dict(payload), points=[identifier])
+                    )
+                    for identifier, payload in batch
+                    if str(identifier) in known
+                ]
+                if changes:
+                    self._client.batch_update_points(collection, changes, wait=True)
+
+    def delete_payload(
+        self,
+        collection: str,
+        fields: Sequence[str],
+        query_filter: models.Filter | None = None,
+    ) -> None:
+        """Remove payload fields; see `Store`."""
+        check_filter(query_filter)
+        with self._errors(InputError):
+            self._client.delete_payload(collection, fields, query_filter or models.Filter())
 
     def retrieve(
         self,
@@ -122,37 +162,48 @@ class ServerStore:
         """Return the points of these ids; see `Store`."""
         wanted = [parse_id(identifier) for identifier in ids]
         with self._errors():
-            found = self._client.retrieve(collection, wanted, with_payload, with_vectors)
+            found = self._client.retrieve(
+                collection, wanted, with_payload, with_vectors, timeout=self._timeout_s
+            )
         return in_order(found, wanted)
 
     def query(
         self,
         collection: str,
-        vector: Vector,
+        vector: Vector | models.SparseVector,
         using: str,
         query_filter: models.Filter | None = None,
         limit: int = 10,
         with_payload: WithPayload = True,
         with_vectors: WithVectors = False,
+        diversity: float = 0.0,
+        exact: bool = False,
     ) -> list[models.ScoredPoint]:
         """Return the points nearest to a vector; see `Store`."""
-        query = NearestQuery(vector, using, query_filter, limit, with_payload, with_vectors)
+        query = NearestQuery(
+            vector, using, query_filter, limit, with_payload, with_vectors, diversity, exact
+        )
         return self.query_batch(collection, [query])[0]
 
     def query_batch(
-        self, collection: str, queries: Sequence[NearestQuery]
+        self, collection: str, queries: Sequence[NearestQuery | HybridQuery]
     ) -> list[list[models.ScoredPoint]]:
         """Answer several queries in one call; see `Store`."""
-        requests = [_request(query) for query in queries]
+        requests = [to_request(query) for query in queries]
         with self._errors():
-            answers = self._client.query_batch_points(collection, requests)
-        return [answer.points for answer in answers]
+            answers = self._client.query_batch_points(collection, requests, timeout=self._timeout_s)
+        return [
+            ranked(answer.points, query) for query, answer in zip(queries, answers, strict=True)
+        ]
 
     def count(self, collection: str, query_filter: models.Filter | None = None) -> int:
         """Return the exact number of points that match; see `Store`."""
         check_filter(query_filter)
         with self._errors():
-            return self._client.count(collection, query_filter, exact=True).count
+            found = self._client.count(
+                collection, query_filter, exact=True, timeout=self._timeout_s
+            )
+        return found.count
 
     def facet(
         self,
@@ -165,7 +216,9 @@ class ServerStore:
         check_filter(query_filter)
         check_limit(limit)
         with self._errors():
-            answer = self._client.facet(collection, key, query_filter, limit, exact=True)
+            answer = self._client.facet(
+                collection, key, query_filter, limit, exact=True, timeout=self._timeout_s
+            )
         return facet_counts(answer.hits)
 
     def scroll(
@@ -189,6 +242,7 @@ class ServerStore:
                 offset=start,
                 with_payload=with_payload,
                 with_vectors=with_vectors,
+                timeout=self._timeout_s,
             )
         if following is None or isinstance(following, int):
             return page, following
@@ -198,6 +252,14 @@ class ServerStore:
         """Do nothing: the server builds its indexes by itself."""
         with self._errors():
             self._client.get_collection(collection)
+
+    def index_state(self, collection: str) -> IndexState:
+        """Return how far a collection is indexed; see `Store`."""
+        with self._errors():
+            found = self._client.get_collection(collection)
+        return IndexState(
+            found.points_count or 0, found.indexed_vectors_count or 0, found.segments_count
+        )
 
     def close(self) -> None:
         """Close the connections; see `Store`."""
@@ -222,9 +284,13 @@ class ServerStore:
             )
             for field, vector in schema.vectors.items()
         }
+        sparse = {
+            field: models.SparseVectorParams(modifier=models.Modifier.IDF)
+            for field in schema.sparse
+        }
         strict = models.StrictModeConfig(enabled=True, unindexed_filtering_retrieve=False)
         try:
-            self._client.create_collection(name, vectors, strict_mode_config=strict)
+            self._client.create_collection(name, vectors, sparse, strict_mode_config=strict)
         except UnexpectedResponse as exc:
             if exc.status_code != HTTPStatus.CONFLICT:
                 raise
@@ -255,21 +321,13 @@ class ServerStore:
         return UnavailableError(f"the Qdrant server at {self._url} failed ({status}): {reason}")
 
 
-def _request(query: NearestQuery) -> models.QueryRequest:
-    return models.QueryRequest(
-        query=check_query(query),
-        using=query.using,
-        filter=query.query_filter,
-        limit=query.limit,
-        with_payload=query.with_payload,
-        with_vector=query.with_vectors,
-    )
-
-
-def _sizes(info: models.CollectionInfo) -> dict[str, int]:
-    vectors = info.config.params.vectors
-    return (
-        {name: field.size for name, field in vectors.items()} if isinstance(vectors, dict) else {}
+def _schema(info: models.CollectionInfo) -> CollectionSchema:
+    """Return the named vectors of a collection that the server describes."""
+    params = info.config.params
+    dense = params.vectors if isinstance(params.vectors, dict) else {}
+    return CollectionSchema(
+        {name: VectorField(vector.size, bool(vector.on_disk)) for name, vector in dense.items()},
+        sparse=tuple(params.sparse_vectors or ()),
     )
 
 

@@ -17,7 +17,13 @@ from search.store.lock import StoreLock
 from search.store.manifest import read_aliases, read_schema, write_aliases, write_schema
 
 _SCHEMA_FILE = "collection.json"
-_QUESTION_ERRORS = ("Vector dimension error", "Not existing vector name", "No appropriate index")
+_FLUSH_EVERY = 20_000  # points; those not flushed are replayed from the log at the next start
+_QUESTION_ERRORS = (
+    "Vector dimension error",
+    "Not existing vector name",
+    "No appropriate index",
+    "Wrong usage of sparse vectors",
+)
 
 
 @dataclass(slots=True)
@@ -28,6 +34,12 @@ class Shard:
     edge: edge.EdgeShard
     schema: CollectionSchema
     unflushed: int = 0
+
+    def written(self, n_points: int) -> None:
+        """Count what is in the log alone, and flush from time to time."""
+        self.unflushed += n_points
+        if self.unflushed >= _FLUSH_EVERY:
+            self.flush()
 
     def flush(self) -> None:
         """Write to the shard's own files what so far is only in its log."""
@@ -76,7 +88,7 @@ class Shards:
             return self._open[own]
 
     def create(self, name: str, schema: CollectionSchema) -> None:
-        """Create a collection if there is none, and what payload indexes are missing."""
+        """Create a collection if there is none, and what indexes and sparse vectors are missing."""
         with self._guard:
             self._check_open()
             if name in self._aliases:
@@ -85,6 +97,7 @@ class Shards:
                 self._make(name, replace(schema, payload_indexes={}))
             shard = self.get(name)
             check_vectors(name, shard.schema.sizes, schema.sizes)
+            self._add_sparse(shard, schema)
             self._add_indexes(shard, schema)
 
     def delete(self, name: str) -> None:
@@ -151,6 +164,17 @@ class Shards:
         write_schema(unfinished / _SCHEMA_FILE, schema)
         unfinished.rename(self._path(name))
 
+    def _add_sparse(self, shard: Shard, schema: CollectionSchema) -> None:
+        missing = [name for name in schema.sparse if name not in shard.schema.sparse]
+        if not missing:
+            return
+        for name in missing:
+            with edge_errors(shard.name):
+                shard.edge.update(
+                    edge.UpdateOperation.create_sparse_vector(name, edge.Modifier.Idf)
+                )
+        self._rewrite(shard, replace(shard.schema, sparse=(*shard.schema.sparse, *missing)))
+
     def _add_indexes(self, shard: Shard, schema: CollectionSchema) -> None:
         missing = schema.payload_indexes.keys() - shard.schema.payload_indexes.keys()
         if not missing:
@@ -160,8 +184,11 @@ class Shards:
             with edge_errors(shard.name):
                 shard.edge.update(edge.UpdateOperation.create_field_index(field, kind))
         indexes = {**shard.schema.payload_indexes, **schema.payload_indexes}
-        shard.schema = replace(shard.schema, payload_indexes=indexes)
-        write_schema(self._path(shard.name) / _SCHEMA_FILE, shard.schema)
+        self._rewrite(shard, replace(shard.schema, payload_indexes=indexes))
+
+    def _rewrite(self, shard: Shard, schema: CollectionSchema) -> None:
+        write_schema(self._path(shard.name) / _SCHEMA_FILE, schema)
+        shard.schema = schema
 
     def _write_aliases(self, aliases: dict[str, str]) -> None:
         write_aliases(self._alias_file, aliases)

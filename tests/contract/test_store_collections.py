@@ -27,6 +27,20 @@ def test_create_collection_again_adds_missing_indexes(store, collection):
     assert store.count(collection, field("year", range=models.Range(gte=2000))) == 1
 
 
+def test_create_collection_again_adds_missing_sparse_vectors(store, collection):
+    store.upsert(collection, [point(1, own=[1, 2, 3])])
+    words = models.SparseVector(indices=[5], values=[1.0])
+    with pytest.raises(InvalidQueryError, match="words"):
+        store.query(collection, words, "words")
+    more = CollectionSchema(VECTORS, sparse=("words",))
+    store.create_collection(collection, more)
+    store.create_collection(collection, more)
+    assert store.query(collection, words, "words") == []
+    store.upsert(collection, [point(2, own=[1, 0, 0], words=words)])
+    assert ids(store.query(collection, words, "words")) == [2]
+    assert set(ids(store.query(collection, [1, 0, 0], "own"))) == {1, 2}
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a b", "ä", "x" * 200])
 def test_create_collection_refuses_unusable_name(store, name):
     with pytest.raises(InputError, match="cannot name a collection"):

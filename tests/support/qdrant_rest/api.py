@@ -10,7 +10,7 @@ from qdrant_client import models
 from qdrant_rest.shards import ApiError, Collections
 
 from search.store.checks import parse_id
-from search.store.edge_translation import from_id, from_record, from_scored, to_point
+from search.store.edge_translation import from_id, from_record, from_scored, to_point, to_vector
 
 
 def create_api(folder):
@@ -71,6 +71,27 @@ def create_api(folder):
         collections.get(name).call("update", edge.UpdateOperation.upsert_points(points))
         return done()
 
+    @api.put("/collections/{name}/vectors/{vector}")
+    def create_vector(name: str, vector: str, body: models.SparseVectorNameConfig):
+        collections.add_sparse(name, vector, body.sparse)
+        return done()
+
+    @api.post("/collections/{name}/points/batch")
+    def batch(name: str, body: models.UpdateOperations):
+        collection = collections.get(name)
+        for change in body.operations:
+            set_payload = change.set_payload
+            ids = [parse_id(identifier) for identifier in set_payload.points]
+            collection.call("update", edge.UpdateOperation.set_payload(ids, set_payload.payload))
+        return ok([{"operation_id": 0, "status": "completed"}] * len(body.operations))
+
+    @api.post("/collections/{name}/points/payload/delete")
+    def delete_payload(name: str, body: models.DeletePayload):
+        collection = collections.get(name)
+        node = collection.filter(body.filter)
+        collection.call("update", edge.UpdateOperation.delete_payload_by_filter(node, body.keys))
+        return done()
+
     @api.post("/collections/{name}/points")
     def retrieve(name: str, body: models.PointRequest):
         ids = [parse_id(identifier) for identifier in body.ids]
@@ -81,7 +102,7 @@ def create_api(folder):
     @api.post("/collections/{name}/points/query/batch")
     def query_batch(name: str, body: models.QueryRequestBatch):
         collection = collections.get(name)
-        requests = [nearest(collection, query) for query in body.searches]
+        requests = [question(collection, query) for query in body.searches]
         answers = collection.call("query_batch", edge.QueryBatchRequest(requests))
         return ok([{"points": [from_scored(point) for point in found]} for found in answers])
 
@@ -128,14 +149,37 @@ def bool_or_names(with_vector):
     return False if with_vector is None else with_vector
 
 
-def nearest(collection, query):
+def question(collection, query):
     return edge.QueryRequest(
         limit=query.limit or 10,
-        query=edge.Query.Nearest(query.query.nearest, using=query.using),
+        query=scoring(query),
+        prefetches=[
+            edge.Prefetch(
+                limit=part.limit or 10,
+                query=scoring(part),
+                params=params(part),
+                filter=collection.filter(part.filter),
+            )
+            for part in query.prefetch or []
+        ],
+        params=params(query),
         filter=collection.filter(query.filter),
         with_payload=query.with_payload,
         with_vector=bool_or_names(query.with_vector),
     )
+
+
+def scoring(query):
+    if isinstance(query.query, models.RrfQuery):
+        return edge.Fusion.Rrf(k=query.query.rrf.k)
+    vector, mmr = to_vector(query.query.nearest), query.query.mmr
+    if mmr is None:
+        return edge.Query.Nearest(vector, using=query.using)
+    return edge.Mmr(vector, 1 - mmr.diversity, mmr.candidates_limit, query.using)
+
+
+def params(query):
+    return None if query.params is None else edge.SearchParams(exact=bool(query.params.exact))
 
 
 def describe(collection):
@@ -144,12 +188,16 @@ def describe(collection):
         "status": "green",
         "optimizer_status": "ok",
         "points_count": found.points_count,
+        "indexed_vectors_count": found.indexed_vectors_count,
         "segments_count": found.segments_count,
         "payload_schema": {
             field: {"data_type": kind, "points": 0} for field, kind in collection.indexes.items()
         },
         "config": {
-            "params": {"vectors": collection.config.vectors},
+            "params": {
+                "vectors": collection.config.vectors,
+                "sparse_vectors": collection.config.sparse_vectors,
+            },
             "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000},
             "optimizer_config": {"default_segment_number": 0, "flush_interval_sec": 5},
         },

@@ -58,7 +58,8 @@ class Collections:
             fields = {k: VectorField(v.size, bool(v.on_disk)) for k, v in config.vectors.items()}
             folder = self.folder / name
             folder.mkdir(parents=True)
-            shard = edge.EdgeShard.create(str(folder), to_config(CollectionSchema(fields)))
+            schema = CollectionSchema(fields, sparse=tuple(config.sparse_vectors or ()))
+            shard = edge.EdgeShard.create(str(folder), to_config(schema))
             self.by_name[name] = Collection(shard, config, {})
 
     def delete(self, name):
@@ -76,6 +77,14 @@ class Collections:
         operation = edge.UpdateOperation.create_field_index(field, PAYLOAD_TYPES[kind])
         collection.call("update", operation)
         collection.indexes[field] = kind
+
+    def add_sparse(self, name, vector, config):
+        collection = self.get(name)
+        operation = edge.UpdateOperation.create_sparse_vector(vector, edge.Modifier.Idf)
+        collection.call("update", operation)
+        params = models.SparseVectorParams(modifier=config.modifier)
+        sparse = {**(collection.config.sparse_vectors or {}), vector: params}
+        collection.config = collection.config.model_copy(update={"sparse_vectors": sparse})
 
     def change_aliases(self, actions):
         with self.guard:

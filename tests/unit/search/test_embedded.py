@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ for start in range(0, 10**9, 50):
         models.PointStruct(id=i, vector={"own": [1, i, 0, 0]}, payload={"obsid": i})
         for i in range(start, start + 50)
     ])
+    store.set_payload("detections", {i: {"score": i / 2} for i in range(start, start + 50)})
     print(start + 50, flush=True)
 """
 
@@ -58,7 +60,7 @@ def test_reopened_store_knows_what_it_held(tmp_path):
 
 
 @pytest.mark.integration
-def test_kill_9_loses_nothing_that_upsert_has_acknowledged(tmp_path, repository):
+def test_kill_9_loses_nothing_that_has_been_acknowledged(tmp_path, repository):
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(tmp_path)],
         cwd=repository,
@@ -73,7 +75,9 @@ def test_kill_9_loses_nothing_that_upsert_has_acknowledged(tmp_path, repository)
         ids = range(acknowledged)
         found = store.retrieve("detections", ids, with_vectors=True)
         assert [record.id for record in found] == [*ids]
-        assert all(record.payload == {"obsid": record.id} for record in found)
+        assert all(
+            record.payload == {"obsid": record.id, "score": record.id / 2} for record in found
+        )
         assert all(len(record.vector["own"]) == 4 for record in found)
 
 
@@ -139,6 +143,25 @@ def test_damaged_alias_file_is_told_and_frees_the_folder(tmp_path):
     EmbeddedStore(tmp_path).close()
 
 
+def test_store_from_before_sparse_vectors_opens_and_takes_them(tmp_path):
+    with EmbeddedStore(tmp_path) as store:
+        store.create_collection("papers", SCHEMA)
+        store.upsert("papers", points(1, 3))
+    file = tmp_path / "collections" / "papers" / "collection.json"
+    older = json.loads(file.read_text())
+    assert older.pop("sparse") == []
+    file.write_text(json.dumps(older))
+    words = models.SparseVector(indices=[7], values=[1.0])
+    with EmbeddedStore(tmp_path) as store:
+        assert store.count("papers") == 2
+        store.create_collection("papers", replace(SCHEMA, sparse=("words",)))
+        both = models.PointStruct(id=9, vector={"own": [1, 0, 0, 0], "words": words}, payload={})
+        store.upsert("papers", [both])
+    with EmbeddedStore(tmp_path) as store:
+        (found,) = store.query("papers", words, "words", with_vectors=True)
+        assert (found.id, found.vector["words"]) == (9, words)
+
+
 def test_shard_that_is_gone_is_told(tmp_path):
     with EmbeddedStore(tmp_path) as store:
         store.create_collection("detections", SCHEMA)
@@ -194,6 +217,25 @@ def test_threads_read_while_one_writes(store):
         for done in [pool.submit(write), *(pool.submit(read, seed) for seed in range(4))]:
             done.result()
     assert store.count("detections") == 2500
+
+
+def test_store_closed_while_threads_ask_answers_or_says_so(tmp_path):
+    store = EmbeddedStore(tmp_path)
+    store.create_collection("detections", SCHEMA)
+    store.upsert("detections", points(0, 2000))
+
+    def read(seed):
+        question = np.random.default_rng(seed).normal(size=4)
+        try:
+            while True:
+                assert len(store.query("detections", question, "own", limit=20)) == 20
+        except UnavailableError as exc:
+            return str(exc)
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(read, seed) for seed in range(4)]
+        store.close()
+        assert all("closed" in done.result() for done in asked)
 
 
 def test_threads_open_a_collection_once(tmp_path):

@@ -1,6 +1,7 @@
 """What the server store makes of refusals and failures; the rest is in `tests/contract`."""
 
 import json
+import socket
 from functools import partial
 
 import httpx
@@ -9,7 +10,7 @@ from qdrant_client import QdrantClient
 
 from common.errors import InputError, InvalidQueryError, NotFoundError, UnavailableError
 from search.store import server
-from search.store.base import CollectionSchema, VectorField
+from search.store.base import CollectionSchema, NearestQuery, VectorField
 from search.store.server import ServerStore
 
 URL = "http://qdrant.test:6333"
@@ -68,6 +69,39 @@ def test_server_that_does_not_answer_is_unavailable(store_over, failure):
 
     with pytest.raises(UnavailableError, match=f"{URL} does not answer .*CHANDRA_QDRANT_URL"):
         store_over(answer).collections()
+
+
+def test_server_that_never_answers_is_given_up_after_the_time_out():
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # connects, then says nothing
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with (
+            ServerStore(url, timeout_s=0.5) as store,
+            pytest.raises(UnavailableError, match=f"{url} does not answer .*timed out"),
+        ):
+            store.query("x", [1, 0, 0], "own")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store: store.retrieve("x", [1]),
+        lambda store: store.query_batch("x", [NearestQuery([1, 0, 0], "own")]),
+        lambda store: store.count("x"),
+        lambda store: store.facet("x", "obsid"),
+        lambda store: store.scroll("x"),
+    ],
+)
+def test_server_is_told_how_long_we_wait(store_over, ask):
+    asked = []
+
+    def answer(request):
+        asked.append(request)
+        return refusal(400, "enough")
+
+    with pytest.raises(InvalidQueryError, match="enough"):
+        ask(store_over(answer))
+    assert asked[0].url.params["timeout"] == "1"
+    assert set(asked[0].extensions["timeout"].values()) == {1}
 
 
 def test_refused_write_is_no_query_error(store_over):

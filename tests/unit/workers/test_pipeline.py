@@ -1,16 +1,19 @@
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from fake_encoder import FakeEncoder
+from qdrant_client import models
 
 from common.binning import BIN_EDGES_KEV
 from common.errors import InputError
 from common.records import Detection, Paper, Refusal, Spectrum, Summary, catalogue_key
 from ingest.catalog import Catalogue
 from ingest.simulate import simulate
-from search.schema import DETECTIONS, PAPERS
+from search.schema import BM25, DETECTIONS, PAPERS
 from search.store.embedded import EmbeddedStore
+from search.store.keywords import keywords_of_question
 from workers.pipeline import DetectionItem, Pipeline
 
 
@@ -193,8 +196,49 @@ def test_pipeline_papers_keep_their_summary_when_only_metadata_change(pipeline, 
     stored = pipeline.store.retrieve(PAPERS, [paper.id], with_vectors=True)[0]
     assert stored.payload["journal"] == "ApJ"
     assert stored.payload["summary"]["nature"] == "A title"
-    assert set(stored.vector) == {"text", "shared"}
+    assert set(stored.vector) == {"text", "shared", "bm25"}
     assert encoder.summaries == 1
+
+
+def test_pipeline_papers_are_found_by_the_words_of_title_abstract_and_summary(pipeline):
+    summary = Summary("A magnetar.", "Bursts of soft gamma rays.", "Starquakes.", "given")
+    papers = [
+        Paper("2020ApJ...900....1A", "Flares of SGR 1806-20", "An abstract.", summary=summary),
+        Paper("2020ApJ...900....2B", "Cooling flows in A1795", "Filaments of cold gas."),
+    ]
+    list(pipeline.ingest_papers(papers))
+    for words, found in {
+        "SGR 1806-20": [papers[0]],
+        "starquake": [papers[0]],
+        "a cold filament": [papers[1]],
+        "pulsar": [],
+    }.items():
+        hits = pipeline.store.query(PAPERS, keywords_of_question(words), BM25)
+        assert [hit.payload["bibcode"] for hit in hits] == [paper.bibcode for paper in found]
+
+
+def test_pipeline_papers_stored_before_there_were_keywords_get_them_without_encoding(
+    pipeline, encoder
+):
+    paper = Paper("2020ApJ...900....1A", "A title", "An abstract of a magnetar.", year=2020)
+    list(pipeline.ingest_papers([paper]))
+    (stored,) = pipeline.store.retrieve(PAPERS, [paper.id], with_vectors=True)
+    older = {name: vector for name, vector in stored.vector.items() if name != BM25}
+    payload = {name: value for name, value in stored.payload.items() if name != "keyword_model"}
+    point = models.PointStruct(id=stored.id, vector=older, payload=payload)
+    pipeline.store.upsert(PAPERS, [point])
+    assert pipeline.store.query(PAPERS, keywords_of_question("magnetar"), BM25) == []
+    assert [o.status for o in pipeline.ingest_papers([paper])] == ["ingested"]
+    assert len(pipeline.store.query(PAPERS, keywords_of_question("magnetar"), BM25)) == 1
+    assert encoder.summaries == 1
+
+
+def test_pipeline_detections_carry_the_year_of_observation(pipeline):
+    dated = row(1, observed_at=datetime(2003, 12, 31, 23, tzinfo=UTC))
+    store_items(pipeline, DetectionItem("a", dated), DetectionItem("b", row(2)))
+    assert point(pipeline, dated).payload["observed_year"] == 2003
+    assert "observed_year" not in point(pipeline, row(2)).payload
+    assert pipeline.store.facet(DETECTIONS, "observed_year") == {"2003": 1}
 
 
 def test_pipeline_reports_refusals_of_the_readers(pipeline):

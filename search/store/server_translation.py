@@ -1,0 +1,47 @@
+"""From our questions to requests of Qdrant's REST API."""
+
+from qdrant_client import models
+
+from search.store.answers import fusion_limit
+from search.store.base import RRF_K, HybridQuery, NearestQuery
+from search.store.checks import check_hybrid, check_query
+
+
+def to_request(query: NearestQuery | HybridQuery) -> models.QueryRequest:
+    """Return a checked query."""
+    if isinstance(query, NearestQuery):
+        return models.QueryRequest(
+            query=_scoring(query),
+            using=query.using,
+            params=_params(query),
+            filter=query.query_filter,
+            limit=query.limit,
+            with_payload=query.with_payload,
+            with_vector=query.with_vectors,
+        )
+    check_hybrid(query)
+    return models.QueryRequest(
+        query=models.RrfQuery(rrf=models.Rrf(k=RRF_K)),
+        prefetch=[
+            models.Prefetch(
+                query=_scoring(part),
+                using=part.using,
+                params=_params(part),
+                filter=part.query_filter,
+                limit=part.limit,
+            )
+            for part in query.parts
+        ],
+        limit=fusion_limit(query),
+        with_payload=query.with_payload,
+        with_vector=query.with_vectors,
+    )
+
+
+def _scoring(query: NearestQuery) -> models.NearestQuery:
+    mmr = models.Mmr(diversity=query.diversity, candidates_limit=query.n_candidates)
+    return models.NearestQuery(nearest=check_query(query), mmr=mmr if query.diversity else None)
+
+
+def _params(query: NearestQuery) -> models.SearchParams | None:
+    return models.SearchParams(exact=True) if query.exact else None
