@@ -1,62 +1,43 @@
-"""Questions in, answers out: the search layer that the CLI and the HTTP API share."""
+"""Questions in, answers out: the search layer that every interface shares."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
-from uuid import UUID
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from qdrant_client import models
 
-from common.errors import InvalidQueryError, NotFoundError
+from common.errors import InvalidQueryError
 from common.ports import Encoder
-from common.records import point_id
-from search.filters import DetectionFilter, PaperFilter
-from search.schema import (
-    DETECTIONS,
-    PAPERS,
-    SHARED,
-    SHARED_SPECTRUM,
-    SHARED_TEXT,
-    TEXT,
-    named_vectors,
-)
-from search.store.base import Store
+from common.records import content_hash
+from search import filters, literature, lookup, nearest, regions
+from search.cone import Cone
+from search.filters import DetectionFilter, PaperFilter, restriction
+from search.pages import PLAIN, Cursor, check_arrange, check_limit, cursor_of
+from search.questions import Asked, Asker, Filter, Question, check_filter_kind
+from search.results import Arrange, Hit, Page, Ranking, Status, Subject, Target
+from search.schema import DETECTIONS, PAPERS, SHARED_SPECTRUM, SPECTRUM
+from search.store.base import HybridQuery, NearestQuery, Store
 
-Target = Literal["detections", "papers"]
-Filter = DetectionFilter | PaperFilter
-
-MAX_LIMIT = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One answer; ``score`` is the cosine similarity, higher is better.
-
-    The score is None where there is nothing to compare yet: a detection known from the catalogue
-    only, which fits the filter.
-    """
-
-    id: UUID
-    score: float | None
-    payload: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What the store holds and by which model."""
-
-    engine: str
-    model_id: str
-    text_model: str
-    detections: int
-    detections_with_spectrum: int
-    detections_simulated: int
-    papers: int
-    papers_simulated: int
-    classes: Mapping[str, int]
-    instruments: Mapping[str, int]
+FACETS: dict[Target, dict[str, str]] = {
+    "detections": {
+        "class": "class_path",
+        "instrument": "instrument",
+        "year": "observed_year",
+        "telescope": "telescope",
+        "release": "release",
+        "source": "source_name",
+    },
+    "papers": {
+        "class": "class_path",
+        "year": "year",
+        "journal": "journal",
+        "author": "authors",
+        "source": "source_names",
+    },
+}
+"""What can be counted, and the payload field that holds it."""
 
 
 class SearchService:
@@ -65,31 +46,33 @@ class SearchService:
     def __init__(self, store: Store, encoder: Encoder, max_query_characters: int = 10_000) -> None:
         self.store = store
         self.encoder = encoder
-        self.max_query_characters = max_query_characters
+        self.asker = Asker(store, encoder, max_query_characters)
 
     def by_text(
-        self, question: str, to: Target, query_filter: Filter | None = None, limit: int = 10
-    ) -> list[Hit]:
+        self,
+        question: str,
+        to: Target,
+        query_filter: Filter | None = None,
+        arrange: Arrange = PLAIN,
+        ranking: Ranking = "hybrid",
+    ) -> Page:
         """Return the detections or papers that best fit a question.
 
         Detections are compared in the shared space (text with spectra), papers by their own text
-        embeddings, which hold more of the wording. When a filter leaves fewer spectra than asked
-        for, detections that fit it and have no spectrum yet follow, without a score.
+        embeddings, which hold more of the wording, and by their words. When a filter leaves fewer
+        spectra than asked for, detections that fit it and have no spectrum yet follow, without a
+        score.
         """
-        question = question.strip()
-        if not question:
-            raise InvalidQueryError("the question is empty: say in words what you look for")
-        if len(question) > self.max_query_characters:
-            raise InvalidQueryError(
-                f"the question has {len(question):,} characters, at most "
-                f"{self.max_query_characters:,} are read: shorten it"
+        return self._answer(
+            Question(
+                "text",
+                to,
+                text=question,
+                query_filter=query_filter,
+                arrange=arrange,
+                ranking=ranking,
             )
-        vectors = self.encoder.encode_question(question)
-        if to == "papers":
-            return self.nearest(PAPERS, TEXT, vectors.own[0], query_filter, limit)
-        hits = self.nearest(DETECTIONS, SHARED_SPECTRUM, vectors.shared[0], query_filter, limit)
-        condition = query_filter.to_qdrant() if query_filter else None
-        return hits + (self._without_spectrum(condition, limit - len(hits)) if condition else [])
+        )
 
     def by_spectrum(
         self,
@@ -97,8 +80,8 @@ class SearchService:
         exposure_s: float,
         to: Target,
         query_filter: Filter | None = None,
-        limit: int = 10,
-    ) -> list[Hit]:
+        arrange: Arrange = PLAIN,
+    ) -> Page:
         """Return the detections or papers nearest to a spectrum.
 
         Parameters
@@ -111,160 +94,252 @@ class SearchService:
             What to look for.
         query_filter : DetectionFilter or PaperFilter, optional
             Restriction by payload, of the kind that fits ``to``.
-        limit : int
-            Number of answers at most.
+        arrange : Arrange
+            How answers are cut and ordered.
 
         Returns
         -------
-        list of Hit
+        Page
             Best first.
         """
-        vectors = self.encoder.encode_spectra(binned_counts[None, :], np.array([exposure_s]))
-        collection, using = _shared_vectors(to)
-        return self.nearest(collection, using, vectors.shared[0], query_filter, limit)
+        return self._answer(
+            Question(
+                "spectrum",
+                to,
+                binned_counts=binned_counts,
+                exposure_s=exposure_s,
+                query_filter=query_filter,
+                arrange=arrange,
+            )
+        )
+
+    def by_examples(
+        self,
+        positive: Sequence[str],
+        negative: Sequence[str],
+        to: Target,
+        query_filter: Filter | None = None,
+        arrange: Arrange = PLAIN,
+    ) -> Page:
+        """Return what is like some stored detections and papers and unlike others.
+
+        Examples are named by point id, key, source name or bibcode; they and other detections of
+        their sources are left out.
+        """
+        return self._answer(
+            Question(
+                "examples",
+                to,
+                positive=positive,
+                negative=negative,
+                query_filter=query_filter,
+                arrange=arrange,
+            )
+        )
 
     def like(
-        self, identifier: str, to: Target, query_filter: Filter | None = None, limit: int = 10
-    ) -> list[Hit]:
-        """Return what is like a stored detection or paper, its own source left out.
+        self,
+        identifier: str,
+        to: Target,
+        query_filter: Filter | None = None,
+        arrange: Arrange = PLAIN,
+    ) -> Page:
+        """Return what is like a stored detection or paper, its own source left out."""
+        return self.by_examples([identifier], [], to, query_filter, arrange)
+
+    def by_vector(
+        self,
+        vector: npt.NDArray[np.float32],
+        model_id: str,
+        to: Target,
+        query_filter: Filter | None = None,
+        arrange: Arrange = PLAIN,
+    ) -> Page:
+        """Return the detections or papers nearest to a vector of the shared space.
 
         Parameters
         ----------
-        identifier : str
-            Point id, detection key (``csc2.0/1575/1/475``), source name or bibcode.
+        vector : ndarray of float32, shape (shared width,)
+            Made by the model of the store.
+        model_id : str
+            The model that made it; vectors of another one are refused.
         to : {"detections", "papers"}
             What to look for.
         query_filter : DetectionFilter or PaperFilter, optional
             Restriction by payload, of the kind that fits ``to``.
-        limit : int
-            Number of answers at most.
+        arrange : Arrange
+            How answers are cut and ordered.
 
         Returns
         -------
-        list of Hit
+        Page
             Best first.
         """
-        home, example = self._find(identifier)
-        vectors = named_vectors(example)
-        vector = vectors.get(SHARED_SPECTRUM) or vectors.get(SHARED) or vectors.get(SHARED_TEXT)
-        if vector is None:
-            raise InvalidQueryError(
-                f"{identifier} has neither a spectrum nor a text yet, only catalogue values: "
-                "ingest its spectrum first"
+        return self._answer(
+            Question(
+                "vector",
+                to,
+                vector=vector,
+                model_id=model_id,
+                query_filter=query_filter,
+                arrange=arrange,
             )
-        collection, using = _shared_vectors(to)
-        excluded = _same_source(example) if collection == home else []
-        return self.nearest(collection, using, vector, query_filter, limit, excluded)
+        )
+
+    def batch(self, questions: Sequence[Question]) -> list[Page]:
+        """Answer questions in their order, encoded together, in one engine call a collection."""
+        asked = self.asker.ask(questions)
+        queries = [_first_query(one) for one in asked]
+        found: dict[int, list[models.ScoredPoint]] = {}
+        rows = [row for row, query in enumerate(queries) if query is not None]
+        rows.sort(key=lambda row: asked[row].collection)
+        for collection, group in groupby(rows, key=lambda row: asked[row].collection):
+            together = list(group)
+            answers = self.store.query_batch(
+                collection, [query for row in together if (query := queries[row]) is not None]
+            )
+            found |= dict(zip(together, answers, strict=True))
+        return [self._page(one, found.get(row, [])) for row, one in enumerate(asked)]
+
+    def cone(
+        self,
+        cone: Cone,
+        query_filter: DetectionFilter | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return the detections in a cone, nearest first; a cursor means that there are more."""
+        return regions.nearest_to_centre(self.store, cone, query_filter, limit, cursor)
+
+    def papers_in(
+        self, cone: Cone, query_filter: PaperFilter | None = None, arrange: Arrange = PLAIN
+    ) -> Page:
+        """Return papers that mention sources in a cone, those of most sources first."""
+        return regions.papers_in(self.store, cone, query_filter, arrange)
+
+    def select(
+        self, of: Target, query_filter: Filter | None = None, arrange: Arrange = PLAIN
+    ) -> Page:
+        """Return all detections or papers that fit a filter, in the order of their ids."""
+        check_arrange(arrange)
+        check_filter_kind(of, query_filter)
+        if arrange.by_source or arrange.diversity:
+            raise InvalidQueryError("a list is not ranked: leave by_source and diversity out")
+        said = query_filter.model_dump_json() if query_filter else ""
+        asked = content_hash("select", of, said)
+        cursor = cursor_of(arrange, asked, 1)
+        start = str(cursor.place[0]) if cursor else None
+        records, _ = self.store.scroll(
+            of, restriction(query_filter, self.store), limit=arrange.limit + 2, offset=start
+        )
+        rest = [record for record in records if start is None or str(record.id) > start]
+        shown = rest[: arrange.limit]
+        more = len(rest) > len(shown)
+        return Page(
+            [nearest.as_hit(record) for record in shown],
+            Cursor((str(shown[-1].id),)).write(asked) if more else None,
+        )
+
+    def facets(
+        self,
+        of: Target,
+        fields: Sequence[str],
+        query_filter: Filter | None = None,
+        limit: int = 50,
+    ) -> dict[str, dict[str, int]]:
+        """Return how many detections or papers there are of each class, instrument, year …"""
+        check_limit(limit)
+        check_filter_kind(of, query_filter)
+        known = FACETS[of]
+        for field in fields:
+            if field not in known:
+                raise InvalidQueryError(
+                    f"cannot count {of} by {field!r}: there are {', '.join(known)}"
+                )
+        condition = restriction(query_filter, self.store)
+        return {
+            field: self.store.facet(of, known[field], condition, limit)
+            for field in dict.fromkeys(fields)
+        }
+
+    def subject(self, identifier: str) -> Subject:
+        """Return a stored detection with all its vectors, by point id, key or source name."""
+        return lookup.subject(self.store, identifier)
+
+    def subject_of(
+        self,
+        binned_counts: npt.NDArray[np.float64],
+        exposure_s: float,
+        name: str = "the spectrum given",
+    ) -> Subject:
+        """Return a new spectrum as a subject.
+
+        Parameters
+        ----------
+        binned_counts : ndarray of float64, shape (400,)
+            Counts on the 400 bins of 0.5-8 keV.
+        exposure_s : float
+            Exposure in seconds.
+        name : str
+            What it is called in answers.
+
+        Returns
+        -------
+        Subject
+            With the vectors ``spectrum`` and ``shared_spectrum``.
+        """
+        vectors = self.encoder.encode_spectra(binned_counts[None, :], np.array([exposure_s]))
+        return Subject(
+            name=name,
+            vectors={SPECTRUM: vectors.own[0], SHARED_SPECTRUM: vectors.shared[0]},
+            payload={"counts": float(binned_counts.sum()), "exposure_s": float(exposure_s)},
+        )
 
     def detection(self, identifier: str) -> Hit:
         """Return a stored detection by point id, key or source name."""
-        return _as_hit(self._find(identifier, (DETECTIONS,))[1])
+        return nearest.as_hit(lookup.find(self.store, identifier, (DETECTIONS,), False)[1])
 
     def paper(self, identifier: str) -> Hit:
         """Return a stored paper by point id or bibcode, former bibcodes included."""
-        return _as_hit(self._find(identifier, (PAPERS,))[1])
+        return nearest.as_hit(lookup.find(self.store, identifier, (PAPERS,), False)[1])
 
     def status(self) -> Status:
         """Return what the store holds."""
         store = self.store
+        simulated, has_spectrum = (
+            models.Filter(must=[lookup.is_flag(field)]) for field in ("simulated", "has_spectrum")
+        )
         return Status(
             engine=store.engine,
             model_id=self.encoder.model_id,
             text_model=self.encoder.text_model,
             detections=store.count(DETECTIONS),
-            detections_with_spectrum=store.count(DETECTIONS, _flag("has_spectrum")),
-            detections_simulated=store.count(DETECTIONS, _flag("simulated")),
+            detections_with_spectrum=store.count(DETECTIONS, has_spectrum),
+            detections_simulated=store.count(DETECTIONS, simulated),
             papers=store.count(PAPERS),
-            papers_simulated=store.count(PAPERS, _flag("simulated")),
+            papers_simulated=store.count(PAPERS, simulated),
             classes=store.facet(DETECTIONS, "class_path"),
             instruments=store.facet(DETECTIONS, "instrument"),
         )
 
-    def nearest(
-        self,
-        collection: str,
-        using: str,
-        vector: Sequence[float] | npt.NDArray[np.float32],
-        query_filter: Filter | None,
-        limit: int,
-        excluded: Sequence[models.Condition] = (),
-    ) -> list[Hit]:
-        """Return the points nearest to a vector of this model, best first."""
-        if not 1 <= limit <= MAX_LIMIT:
-            raise InvalidQueryError(f"limit is {limit}: give a number from 1 to {MAX_LIMIT}")
-        wanted = DetectionFilter if collection == DETECTIONS else PaperFilter
-        if query_filter is not None and not isinstance(query_filter, wanted):
-            raise ValueError(f"{collection} are filtered by {wanted.__name__}")
-        condition = query_filter.to_qdrant() if query_filter else None
-        if excluded:
-            must = [condition] if condition else None
-            condition = models.Filter(must=must, must_not=list(excluded))
-        points = self.store.query(
-            collection, vector, using=using, query_filter=condition, limit=limit
-        )
-        return [_as_hit(point) for point in points]
+    def explain(self, query_filter: Filter | None) -> dict[str, Any]:
+        """Return the engine's filter as JSON."""
+        return filters.explain(query_filter, self.store)
 
-    def _without_spectrum(self, condition: models.Filter, limit: int) -> list[Hit]:
-        """Return detections that fit a filter and are known from the catalogue only."""
-        if limit <= 0:
-            return []
-        both = models.Filter(must=[condition, _matches("has_spectrum", False)])
-        points, _ = self.store.scroll(DETECTIONS, both, limit=limit)
-        return [_as_hit(point) for point in points]
+    def _answer(self, question: Question) -> Page:
+        return self.batch([question])[0]
 
-    def _find(
-        self, identifier: str, collections: Sequence[str] = (DETECTIONS, PAPERS)
-    ) -> tuple[str, models.Record]:
-        """Return the collection and the point that an identifier names, with its vectors."""
-        identifier = identifier.strip()
-        for collection in collections:
-            ids = _possible_ids(identifier)
-            if not self.store.retrieve(collection, ids, with_payload=False):
-                named, _ = self.store.scroll(collection, _named(collection, identifier), limit=1)
-                ids = [UUID(str(point.id)) for point in named]
-            if found := self.store.retrieve(collection, ids, with_vectors=True):
-                return collection, found[0]
-        kinds = " or ".join("detection" if c == DETECTIONS else "paper" for c in collections)
-        raise NotFoundError(
-            f"no {kinds} {identifier!r} in the store: give a point id from a search result, a key "
-            "such as csc2.0/1575/1/475, a source name such as '2CXO J004242.9+411543', or a bibcode"
-        )
+    def _page(self, asked: Asked, found: list[models.ScoredPoint]) -> Page:
+        question = asked.question
+        if question.by_words:
+            return literature.page_of(self.store, asked, found)
+        page = nearest.page_of(self.store, asked, found)
+        if question.kind == "text" and question.to == "papers":
+            return Page(literature.with_highlights(question.text, page.hits), page.cursor)
+        return page
 
 
-def _shared_vectors(to: Target) -> tuple[str, str]:
-    return (DETECTIONS, SHARED_SPECTRUM) if to == "detections" else (PAPERS, SHARED)
-
-
-def _possible_ids(identifier: str) -> list[UUID]:
-    try:
-        return [UUID(identifier)]
-    except ValueError:
-        return [point_id("detection", identifier), point_id("paper", identifier)]
-
-
-def _named(collection: str, identifier: str) -> models.Filter:
-    """Return the filter that finds a point by a name that is not its key."""
-    field = "source_name" if collection == DETECTIONS else "alternate_bibcodes"
-    return models.Filter(must=[_matches(field, identifier)])
-
-
-def _same_source(example: models.Record) -> list[models.Condition]:
-    """Return conditions that hold for the example and for other detections of its source."""
-    payload = example.payload or {}
-    conditions: list[models.Condition] = [models.HasIdCondition(has_id=[example.id])]
-    if name := payload.get("source_name"):
-        conditions.append(_matches("source_name", name))
-    return conditions
-
-
-def _matches(field: str, value: str | bool) -> models.FieldCondition:
-    return models.FieldCondition(key=field, match=models.MatchValue(value=value))
-
-
-def _flag(field: str) -> models.Filter:
-    return models.Filter(must=[_matches(field, True)])
-
-
-def _as_hit(point: models.Record | models.ScoredPoint) -> Hit:
-    score = float(point.score) if isinstance(point, models.ScoredPoint) else None
-    return Hit(UUID(str(point.id)), score, point.payload or {})
+def _first_query(asked: Asked) -> NearestQuery | HybridQuery | None:
+    if asked.question.by_words:
+        return literature.first_query(asked)
+    return nearest.first_query(asked)

@@ -59,7 +59,7 @@ def rmf():
 
 def ids(response):
     assert response.status_code == 200, response.text
-    return [hit["id"] for hit in response.json()]
+    return [hit["id"] for hit in response.json()["answers"]]
 
 
 def assert_problem(response, status, *said):
@@ -67,7 +67,7 @@ def assert_problem(response, status, *said):
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["x-content-type-options"] == "nosniff"
     problem = response.json()
-    assert list(problem) == ["type", "title", "status", "detail"]
+    assert list(problem) == ["type", "title", "status", "detail", "request_id"]
     assert problem["status"] == status
     for words in said:
         assert words in problem["detail"]

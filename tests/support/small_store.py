@@ -101,7 +101,8 @@ class SmallStore:
         self.service = SearchService(self.store, self.encoder)
         schema.open_collections(self.store, self.encoder)
         self.store.upsert(schema.DETECTIONS, [self._detection(*pair) for pair in DETECTIONS])
-        self.store.upsert(schema.PAPERS, [self._paper(p) for p in (AGN_PAPER, BINARY_PAPER)])
+        papers = [paper_point(self.encoder, one) for one in (AGN_PAPER, BINARY_PAPER)]
+        self.store.upsert(schema.PAPERS, papers)
 
     def _detection(self, one, counts):
         if counts is None:
@@ -118,13 +119,16 @@ class SmallStore:
             payload=schema.detection_payload(one, spectrum, "spectrum.pha"),
         )
 
-    def _paper(self, one):
-        vectors = self.encoder.encode_summaries([one.summary])
-        return models.PointStruct(
-            id=str(one.id),
-            vector={
-                schema.TEXT: vectors.own[0].tolist(),
-                schema.SHARED: vectors.shared[0].tolist(),
-            },
-            payload=schema.paper_payload(one, one.summary),
-        )
+
+def paper_point(encoder, one):
+    """Return a paper as a point, as the pipeline would store it."""
+    vectors = encoder.encode_summaries([one.summary])
+    return models.PointStruct(
+        id=str(one.id),
+        vector={
+            schema.TEXT: vectors.own[0].tolist(),
+            schema.SHARED: vectors.shared[0].tolist(),
+            schema.BM25: schema.paper_keywords(one, one.summary),
+        },
+        payload=schema.paper_payload(one, one.summary),
+    )

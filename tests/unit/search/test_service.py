@@ -18,7 +18,9 @@ from small_store import (
 from common.errors import InvalidQueryError, InvalidSpectrumError, NotFoundError
 from common.records import point_id
 from search.filters import DetectionFilter, PaperFilter
-from search.service import MAX_LIMIT, SearchService
+from search.pages import MAX_LIMIT
+from search.results import Arrange
+from search.service import SearchService
 
 
 @pytest.fixture
@@ -26,12 +28,12 @@ def service(small):
     return small.service
 
 
-def ids(hits):
-    return {hit.id for hit in hits}
+def ids(page):
+    return {hit.id for hit in page.hits}
 
 
 def test_text_finds_the_paper_that_says_it(service):
-    hits = service.by_text(QUESTION, "papers")
+    hits = service.by_text(QUESTION, "papers", ranking="dense").hits
 
     assert [hit.id for hit in hits] == [AGN_PAPER.id, BINARY_PAPER.id]
     assert hits[0].score == pytest.approx(1.0, abs=1e-5)
@@ -39,22 +41,23 @@ def test_text_finds_the_paper_that_says_it(service):
 
 
 def test_text_finds_every_detection_with_a_spectrum_best_first(service):
-    hits = service.by_text(QUESTION, "detections")
+    page = service.by_text(QUESTION, "detections")
+    hits = page.hits
 
-    assert ids(hits) == {AGN.id, AGN_AGAIN.id, BINARY.id, SIMULATED.id}
+    assert ids(page) == {AGN.id, AGN_AGAIN.id, BINARY.id, SIMULATED.id}
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
 def test_spectrum_finds_itself_and_then_its_like(service):
-    hits = service.by_spectrum(soft_counts(3), EXPOSURE_S, "detections")
+    hits = service.by_spectrum(soft_counts(3), EXPOSURE_S, "detections").hits
 
     assert hits[0].id == BINARY.id
     assert hits[0].score == pytest.approx(1.0, abs=1e-5)
 
 
 def test_spectrum_finds_the_same_whatever_the_exposure(service):
-    short = service.by_spectrum(hard_counts(9), 10.0, "detections")
-    long = service.by_spectrum(hard_counts(9), 1e6, "detections")
+    short = service.by_spectrum(hard_counts(9), 10.0, "detections").hits
+    long = service.by_spectrum(hard_counts(9), 1e6, "detections").hits
 
     assert [hit.id for hit in short] == [hit.id for hit in long]
 
@@ -79,13 +82,13 @@ def test_filter_on_a_class_answers_with_its_descendants_only(service):
 
 def test_filter_shows_what_has_no_spectrum_yet_after_the_ranked_and_without_a_score(service):
     everything = DetectionFilter(where="obsid > 0")
-    hits = service.by_text("anything", "detections", everything, limit=10)
+    hits = service.by_text("anything", "detections", everything).hits
     unranked = [hit for hit in hits if hit.score is None]
     assert unranked
     assert hits[-len(unranked) :] == unranked
     assert not any(hit.payload["has_spectrum"] for hit in unranked)
     assert all(hit.payload["has_spectrum"] for hit in hits if hit.score is not None)
-    assert len(service.by_text("anything", "detections", everything, limit=1)) == 1
+    assert len(service.by_text("anything", "detections", everything, Arrange(1)).hits) == 1
 
 
 def test_filter_on_variables_leaves_out_what_has_no_value(service):
@@ -101,25 +104,33 @@ def test_filter_on_papers_by_year(service):
 
 
 def test_filter_that_nothing_passes_gives_no_hits(service):
-    assert service.by_text(QUESTION, "detections", DetectionFilter(obsid=(999,))) == []
+    assert service.by_text(QUESTION, "detections", DetectionFilter(obsid=(999,))).hits == []
 
 
 def test_filter_of_the_other_kind_is_a_programming_error(service):
-    with pytest.raises(ValueError, match="DetectionFilter"):
-        service.by_text(QUESTION, "detections", PaperFilter(year_from=2005))
+    wrong = PaperFilter(year_from=2005)
+    for ask in (
+        lambda: service.by_text(QUESTION, "detections", wrong),
+        lambda: service.select("detections", wrong),
+        lambda: service.facets("detections", ["class"], wrong),
+    ):
+        with pytest.raises(ValueError, match="detections are filtered by DetectionFilter"):
+            ask()
 
 
 @pytest.mark.parametrize("limit", [1, 2, MAX_LIMIT])
 def test_limit_bounds_the_answer_and_keeps_its_order(service, limit):
-    everything = service.by_text(QUESTION, "detections", limit=100)
+    everything = service.by_text(QUESTION, "detections", arrange=Arrange(100)).hits
 
-    assert service.by_text(QUESTION, "detections", limit=limit) == everything[:limit]
+    assert (
+        service.by_text(QUESTION, "detections", arrange=Arrange(limit)).hits == everything[:limit]
+    )
 
 
 @pytest.mark.parametrize("limit", [-1, 0, MAX_LIMIT + 1])
 def test_limit_out_of_range_is_refused(service, limit):
     with pytest.raises(InvalidQueryError, match=f"limit is {limit}"):
-        service.by_text(QUESTION, "detections", limit=limit)
+        service.by_text(QUESTION, "detections", arrange=Arrange(limit))
 
 
 def test_like_leaves_out_every_detection_of_the_same_source(service):
@@ -193,7 +204,7 @@ def test_empty_question_is_refused(service, question):
 def test_question_too_long_is_refused_with_both_lengths(small):
     service = SearchService(small.store, small.encoder, max_query_characters=1000)
 
-    assert service.by_text("x" * 1000, "papers")
+    assert service.by_text("x" * 1000, "papers").hits
     with pytest.raises(InvalidQueryError, match=r"1,001 characters, at most 1,000"):
         service.by_text("x" * 1001, "papers")
 

@@ -1,0 +1,102 @@
+"""Stored detections and papers by any of their names, and what must not count as their like."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import numpy as np
+from qdrant_client import models
+
+from common.errors import InvalidQueryError, NotFoundError
+from common.records import point_id
+from search.results import Subject
+from search.schema import DETECTIONS, PAPERS, named_vectors
+from search.store.base import Store, WithVectors
+
+
+def find(
+    store: Store,
+    identifier: str,
+    collections: Sequence[str] = (DETECTIONS, PAPERS),
+    with_vectors: WithVectors = True,
+) -> tuple[str, models.Record]:
+    """Return the collection and the point that an identifier names.
+
+    Raises
+    ------
+    NotFoundError
+        If nothing in these collections is called so.
+    """
+    identifier = identifier.strip()
+    ids = _possible_ids(identifier)
+    for collection in collections:
+        found = store.retrieve(collection, ids, with_vectors=with_vectors)
+        if not found:
+            found, _ = store.scroll(
+                collection, _named(collection, identifier), limit=1, with_vectors=with_vectors
+            )
+        if found:
+            return collection, found[0]
+    kinds = " or ".join("detection" if c == DETECTIONS else "paper" for c in collections)
+    raise NotFoundError(
+        f"no {kinds} {identifier[:100]!r} in the store: give a point id from a search result, a "
+        "key such as csc2.0/1575/1/475, a source name such as '2CXO J004242.9+411543', or a bibcode"
+    )
+
+
+def subject(store: Store, identifier: str) -> Subject:
+    """Return a stored detection as a subject, with all its named vectors."""
+    _, record = find(store, identifier, (DETECTIONS,))
+    payload = record.payload or {}
+    vectors = {
+        name: np.array(vector, dtype=np.float32) for name, vector in named_vectors(record).items()
+    }
+    if not vectors:
+        raise no_vectors(identifier)
+    return Subject(
+        name=payload.get("source_name") or payload.get("key") or str(record.id),
+        vectors=vectors,
+        payload=payload,
+        excluded=tuple(same_source([record])),
+    )
+
+
+def same_source(examples: Sequence[models.Record]) -> list[models.Condition]:
+    """Return conditions that hold for the examples and for other detections of their sources."""
+    conditions: list[models.Condition] = [
+        models.HasIdCondition(has_id=[record.id for record in examples])
+    ]
+    payloads = [record.payload or {} for record in examples]
+    if names := sorted({one["source_name"] for one in payloads if "source_name" in one}):
+        conditions.append(any_of("source_name", names))
+    return conditions
+
+
+def no_vectors(identifier: str) -> InvalidQueryError:
+    """Return the error about a point that nothing can be compared with."""
+    return InvalidQueryError(
+        f"{identifier[:100]} has neither a spectrum nor a text yet, only catalogue values: "
+        "ingest its spectrum first"
+    )
+
+
+def any_of(field: str, values: Sequence[str]) -> models.FieldCondition:
+    """Return the condition that a field holds one of some values."""
+    return models.FieldCondition(key=field, match=models.MatchAny(any=list(values)))
+
+
+def is_flag(field: str, value: bool = True) -> models.FieldCondition:
+    """Return the condition that a flag is set, or is not."""
+    return models.FieldCondition(key=field, match=models.MatchValue(value=value))
+
+
+def _possible_ids(identifier: str) -> list[UUID]:
+    try:
+        return [UUID(identifier)]
+    except ValueError:
+        return [point_id("detection", identifier), point_id("paper", identifier)]
+
+
+def _named(collection: str, identifier: str) -> models.Filter:
+    """Return the filter that finds a point by a name that is not its key."""
+    field = "source_name" if collection == DETECTIONS else "alternate_bibcodes"
+    return models.Filter(must=[any_of(field, [identifier])])
