@@ -17,15 +17,14 @@ help:
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: $(INSTALLED)
 	$(BIN)/chandra-search demo $(DEMO)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST) --ignore=tests/unit/encoders --ignore=tests/unit/cli
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST) tests/unit/encoders tests/unit/cli
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(PYTEST)
@@ -35,7 +34,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/numpydoc lint $$(git ls-files 'common/*.py' 'ingest/*.py' 'encoders/*.py' 'search/*.py' 'workers/*.py' 'cli/*.py')
+	$(BIN)/numpydoc lint $$(git ls-files 'common/*.py' 'ingest/*.py' 'encoders/*.py' 'search/*.py' 'workers/*.py' 'cli/*.py' 'chandra_client/*.py')
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
@@ -48,9 +47,11 @@ bundle: $(INSTALLED)
 	rm -rf encoders/bundles/simulated && cp -r build/bundle encoders/bundles/simulated
 
 bench: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/ingest_spectra.py
-	$(BIN)/python benchmarks/filtered_query.py
 	$(BIN)/python benchmarks/encode_spectra.py
+	$(BIN)/python benchmarks/search_at_scale.py
+	$(BIN)/python benchmarks/other_stores.py
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import ingest, models, search, serve, tune
+from cli import calibrate, estimates, facets, ingest, mcp, models, outliers, search, serve, tune
 from cli.output import say
 from common.errors import ChandraSearchError, UnavailableError
 
@@ -23,7 +23,15 @@ app = typer.Typer(
 )
 app.add_typer(ingest.app, name="ingest")
 app.add_typer(search.app, name="search")
+app.add_typer(outliers.app, name="outliers")
 for command in (
+    estimates.estimate,
+    estimates.classify,
+    estimates.describe,
+    facets.facets,
+    facets.explain,
+    calibrate.calibrate,
+    mcp.mcp,
     serve.status,
     serve.serve,
     serve.demo,

@@ -12,6 +12,7 @@ import typer
 from cli.evaluation import is_store, print_evaluation, represent_store, seen_in_training
 from cli.options import AsJson
 from cli.output import print_json, say, stages
+from common.calibration import write_calibration
 from common.errors import InputError
 from encoders.config import PROFILES, Profile
 from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
@@ -79,7 +80,9 @@ def train(
 ) -> None:
     """Train a model bundle on the training split of a dataset.
 
-    An interrupted training goes on where it stopped when its command is repeated.
+    On the validation split it is calibrated how far estimates are off (calibration.json in the
+    bundle), if that has 100 detections or more. An interrupted training goes on where it
+    stopped when its command is repeated.
 
     Example: chandra-search train simulated/ --out bundle/
     """
@@ -91,6 +94,7 @@ def train(
     changes = read_settings(settings) if settings else {}
     bundle = _train(path, profile, start, text_model, seed, changes, checkpoints)
     bundle.save(out)
+    _calibrate(bundle, path, out)
     shutil.rmtree(checkpoints, ignore_errors=True)  # only now is the training safe
     if as_json:
         print_json({"bundle": str(out), "model_id": bundle.model_id})
@@ -180,6 +184,22 @@ def _train(
         return training.train(
             dataset, embedder, config, progress, start=begin, checkpoints=checkpoints
         )
+
+
+def _calibrate(bundle: "ModelBundle", path: Path, out: Path) -> None:
+    """Write the calibration into the bundle, where the validation split is large enough."""
+    from encoders.calibrate import FEWEST, calibrate
+    from encoders.evaluation.representations import represent
+
+    with stages() as progress:
+        representations = represent(read_dataset(path), bundle, progress)
+        if min(len(representations.split[part]) for part in ("train", "validation")) >= FEWEST:
+            write_calibration(calibrate(representations, progress), out)
+            return
+    say(
+        f"not calibrated: fewer than {FEWEST} detections to calibrate on, so that estimates have "
+        "no intervals; `chandra-search calibrate` does it on the store once it is filled"
+    )
 
 
 def load_start(start: str) -> "ModelBundle | None":

@@ -1,186 +1,252 @@
 """``chandra-search search``: questions to the store."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import say
-from common.errors import InvalidQueryError, InvalidSpectrumError
-from ingest.discover import read_observed
-from ingest.pha import read_pha
-from search.app import open_service
-from search.filters import DetectionFilter, PaperFilter
-from search.formats import Format, render
-from search.service import Hit, SearchService, Target
+from cli.answering import Answering, give_page, opened
+from cli.batch import batch
+from cli.narrowing import Narrowing
+from cli.option_groups import Arranging, LongPaging, Paging, Place, grouped
+from cli.spectra import Reading
+from search.cone import Cone
+from search.results import Ranking, Target
 
-app = typer.Typer(no_args_is_help=True, help="Ask by text, by spectrum, or by example.")
+app = typer.Typer(
+    no_args_is_help=True, help="Ask by text, by spectrum, by example, by place on the sky."
+)
 
 To = Annotated[Target, typer.Option(help="What to look for.")]
-Classes = Annotated[
-    list[str] | None,
-    typer.Option("--class", help="Source class (SIMBAD's), its descendants included; repeatable."),
-]
-Where = Annotated[
-    str | None,
+Rank = Annotated[
+    Ranking,
     typer.Option(
-        help="Condition on payload fields, for instance "
-        '"hard_hs > 0.3 and flux_significance_b >= 5".'
+        help="How papers are compared with the words: by meaning (dense), by keywords, or both."
     ),
 ]
-Obsid = Annotated[list[int] | None, typer.Option(help="Observation id; repeatable.")]
-Instrument = Annotated[
-    list[str] | None, typer.Option(help="Instrument (ACIS, EPN, …); repeatable.")
+Circle = Annotated[
+    str,
+    typer.Argument(
+        metavar="CIRCLE",
+        help='Right ascension and declination (ICRS degrees), radius: "10.68 41.27 5arcmin".',
+    ),
 ]
-From = Annotated[
-    datetime | None, typer.Option(help="Observed (papers: published) from this date on.")
-]
-Until = Annotated[
-    datetime | None, typer.Option(help="Observed (papers: published) up to this date.")
-]
-Limit = Annotated[int, typer.Option(min=1, max=1000, help="Number of answers at most.")]
-Output = Annotated[Format, typer.Option("--format", help="How to answer.")]
 
 
 @app.command()
+@grouped
 def text(
     question: Annotated[str, typer.Argument(help="What you look for, in words.")],
+    narrowing: Narrowing,
+    arranging: Arranging,
+    how: Answering,
+    place: Place,
     to: To = "detections",
-    classes: Classes = None,
-    where: Where = None,
-    obsid: Obsid = None,
-    instrument: Instrument = None,
-    observed_from: From = None,
-    observed_to: Until = None,
-    limit: Limit = 10,
-    output: Output = "table",
-    data_dir: DataDir = None,
-    bundle: Bundle = None,
-    as_json: AsJson = False,
+    ranking: Rank = "hybrid",
 ) -> None:
     """Find the spectra, or the papers, that fit a sentence.
 
     Example: chandra-search search text "obscured active nucleus with an iron line" --class AGN
+
+    Example: chandra-search search text "soft thermal plasma" --range hard_hs::-0.5 --all
+    --output soft.vot
     """
-    wanted = _filter(to, classes, where, obsid, instrument, observed_from, observed_to)
-    with _service(data_dir, bundle) as service:
-        _answer(service.by_text(question, to, wanted, limit), to, question, limit, output, as_json)
+    wanted = narrowing.filter(to)
+    with opened(place.settings()) as services:
+        give_page(
+            lambda arrange: services.search.by_text(question, to, wanted, arrange, ranking),
+            to,
+            question,
+            arranging,
+            how,
+        )
 
 
 @app.command()
+@grouped
 def spectrum(
-    path: Annotated[Path, typer.Argument(help="PHA file or event list.")],
-    rmf: Annotated[
-        Path | None, typer.Option(help="Response, when it cannot be found beside.")
-    ] = None,
-    row: Annotated[int, typer.Option(min=1, help="Which spectrum of a file of several.")] = 1,
+    path: Annotated[
+        Path, typer.Argument(help="PHA file or event list, or text of 400 counts (--exposure).")
+    ],
+    reading: Reading,
+    narrowing: Narrowing,
+    arranging: Arranging,
+    how: Answering,
+    place: Place,
     to: To = "detections",
-    classes: Classes = None,
-    where: Where = None,
-    obsid: Obsid = None,
-    instrument: Instrument = None,
-    observed_from: From = None,
-    observed_to: Until = None,
-    limit: Limit = 10,
-    output: Output = "table",
-    data_dir: DataDir = None,
-    bundle: Bundle = None,
-    as_json: AsJson = False,
 ) -> None:
     """Find the spectra, or the papers, nearest to a spectrum.
 
     Example: chandra-search search spectrum source.pi --to papers
+
+    Example: chandra-search search spectrum counts.txt --exposure 49500 --exclude-class Star
     """
-    wanted = _filter(to, classes, where, obsid, instrument, observed_from, observed_to)
-    found = read_pha(path, rmf=rmf) if rmf else read_observed(path)
-    if row > len(found):
-        raise InvalidSpectrumError(
-            f"{path} holds {len(found)} spectra: choose --row 1 to {len(found)}"
+    wanted = narrowing.filter(to)
+    one = reading.spectrum(path)
+    counts = one.binned_counts()
+    with opened(place.settings()) as services:
+        give_page(
+            lambda arrange: services.search.by_spectrum(
+                counts, one.exposure_s, to, wanted, arrange
+            ),
+            to,
+            path.name,
+            arranging,
+            how,
         )
-    one = found[row - 1].spectrum
-    for warning in one.warnings:
-        say(f"warning: {warning}")
-    with _service(data_dir, bundle) as service:
-        hits = service.by_spectrum(one.binned_counts(), one.exposure_s, to, wanted, limit)
-        _answer(hits, to, path.name, limit, output, as_json)
 
 
 @app.command()
+@grouped
 def like(
     identifier: Annotated[
         str, typer.Argument(help="Id, key, source name or bibcode in the store.")
     ],
+    narrowing: Narrowing,
+    arranging: Arranging,
+    how: Answering,
+    place: Place,
     to: To = "detections",
-    classes: Classes = None,
-    where: Where = None,
-    obsid: Obsid = None,
-    instrument: Instrument = None,
-    observed_from: From = None,
-    observed_to: Until = None,
-    limit: Limit = 10,
-    output: Output = "table",
-    data_dir: DataDir = None,
-    bundle: Bundle = None,
-    as_json: AsJson = False,
 ) -> None:
     """Find what is like a stored detection or paper; its own source is left out.
 
     Example: chandra-search search like "2CXO J183333.5-103407" --to papers
     """
-    wanted = _filter(to, classes, where, obsid, instrument, observed_from, observed_to)
-    with _service(data_dir, bundle) as service:
-        hits = service.like(identifier, to, wanted, limit)
-        _answer(hits, to, f"like {identifier}", limit, output, as_json)
-
-
-@contextmanager
-def _service(data_dir: Path | None, bundle: Path | None) -> Iterator[SearchService]:
-    service = open_service(settings_for(data_dir, bundle))
-    with service.store:
-        yield service
-
-
-def _filter(
-    to: Target,
-    classes: list[str] | None,
-    where: str | None,
-    obsid: list[int] | None,
-    instrument: list[str] | None,
-    observed_from: datetime | None,
-    observed_to: datetime | None,
-) -> DetectionFilter | PaperFilter:
-    try:
-        if to == "detections":
-            return DetectionFilter(
-                classes=tuple(classes or ()),
-                where=where,
-                obsid=tuple(obsid or ()),
-                instrument=tuple(instrument or ()),
-                observed_from=observed_from.date() if observed_from else None,
-                observed_to=observed_to.date() if observed_to else None,
-            )
-        if obsid or instrument:
-            raise InvalidQueryError("papers have no --obsid or --instrument: leave them out")
-        return PaperFilter(
-            classes=tuple(classes or ()),
-            where=where,
-            year_from=observed_from.year if observed_from else None,
-            year_to=observed_to.year if observed_to else None,
+    wanted = narrowing.filter(to)
+    with opened(place.settings()) as services:
+        give_page(
+            lambda arrange: services.search.like(identifier, to, wanted, arrange),
+            to,
+            f"like {identifier}",
+            arranging,
+            how,
         )
-    except ValidationError as exc:
-        raise InvalidQueryError("; ".join(error["msg"] for error in exc.errors())) from exc
 
 
-def _answer(
-    hits: list[Hit], to: Target, title: str, limit: int, output: Format, as_json: bool
+@app.command()
+@grouped
+def examples(
+    identifiers: Annotated[
+        list[str], typer.Argument(help="Ids, keys, source names or bibcodes: like these.")
+    ],
+    narrowing: Narrowing,
+    arranging: Arranging,
+    how: Answering,
+    place: Place,
+    unlike: Annotated[list[str] | None, typer.Option(help="Unlike this one; repeatable.")] = None,
+    to: To = "detections",
 ) -> None:
-    form: Format = "json" if as_json else output
-    answer = render(hits, form, truncated=len(hits) == limit, title=title, to=to)
-    typer.echo(answer.rstrip("\n"))
-    if not hits:
-        say("nothing matches: loosen --class or --where, or see `chandra-search status`")
+    """Find what is like these and unlike those; the sources of the examples are left out.
+
+    Example: chandra-search search examples csc2.0/459/0/1 csc2.0/1575/1/475 --unlike
+    "2CXO J183333.5-103407"
+    """
+    wanted = narrowing.filter(to)
+    title = f"like {', '.join(identifiers)}" + (f", unlike {', '.join(unlike)}" if unlike else "")
+    with opened(place.settings()) as services:
+        give_page(
+            lambda arrange: services.search.by_examples(
+                identifiers, unlike or (), to, wanted, arrange
+            ),
+            to,
+            title,
+            arranging,
+            how,
+        )
+
+
+@app.command()
+@grouped
+def cone(
+    circle: Circle, narrowing: Narrowing, paging: LongPaging, how: Answering, place: Place
+) -> None:
+    """List the detections in a circle on the sky, nearest to its centre first.
+
+    Example: chandra-search search cone "10.68 41.27 5arcmin" --class XB* --samp
+
+    Example: chandra-search search cone "180.47 -18.88 2arcmin" --output antennae.vot
+    """
+    where, wanted = Cone.parse(circle), narrowing.detections()
+    with opened(place.settings()) as services:
+        give_page(
+            lambda arrange: services.search.cone(where, wanted, arrange.limit, arrange.cursor),
+            "detections",
+            f"cone {circle}",
+            paging,
+            how,
+        )
+
+
+@app.command()
+@grouped
+def region(
+    circle: Circle, narrowing: Narrowing, paging: Paging, how: Answering, place: Place
+) -> None:
+    """Find the papers about the sources in a circle on the sky.
+
+    Example: chandra-search search region "266.42 -29.01 2arcmin" --from 2010
+    """
+    where, wanted = Cone.parse(circle), narrowing.papers()
+    with opened(place.settings()) as services:
+        give_page(
+            lambda arrange: services.search.papers_in(where, wanted, arrange),
+            "papers",
+            f"papers in {circle}",
+            paging,
+            how,
+        )
+
+
+@app.command()
+@grouped
+def papers(
+    narrowing: Narrowing,
+    arranging: Arranging,
+    how: Answering,
+    place: Place,
+    question: Annotated[
+        str | None, typer.Argument(help="What they shall be about; none: list them all.")
+    ] = None,
+    ranking: Rank = "hybrid",
+) -> None:
+    """Search the literature, by meaning and by keywords, or list the papers that fit a filter.
+
+    Example: chandra-search search papers "type I bursts" --author Galloway --from 2005
+
+    Example: chandra-search search papers --source "2CXO J004242.9+411543"
+    """
+    wanted = narrowing.papers()
+    with opened(place.settings()) as services:
+        search = services.search
+        give_page(
+            lambda arrange: (
+                search.by_text(question, "papers", wanted, arrange, ranking)
+                if question is not None
+                else search.select("papers", wanted, arrange)
+            ),
+            "papers",
+            question or "papers",
+            arranging,
+            how,
+        )
+
+
+@app.command()
+@grouped
+def detections(narrowing: Narrowing, paging: Paging, how: Answering, place: Place) -> None:
+    """List the detections that fit a filter, without a question.
+
+    Example: chandra-search search detections --class LXB --has bb_kt --all --output binaries.ecsv
+    """
+    wanted = narrowing.detections()
+    with opened(place.settings()) as services:
+        give_page(
+            lambda arrange: services.search.select("detections", wanted, arrange),
+            "detections",
+            "detections",
+            paging,
+            how,
+        )
+
+
+app.command()(batch)

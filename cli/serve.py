@@ -8,14 +8,17 @@ import typer
 import uvicorn
 from rich.table import Table
 
+from cli.answering import opened
 from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import Report, answers, print_json, say, stages, track
 from common.errors import InputError
 from ingest.simulate import simulate
-from search.app import create_app, open_service
-from search.filters import DetectionFilter, PaperFilter
-from search.formats import render
-from search.service import Hit, SearchService, Target
+from search.api.keys import require_keys_beyond_this_machine
+from search.app import create_app
+from search.filters import DetectionFilter
+from search.rendering.formats import render
+from search.results import Arrange, Page, Target
+from search.service import SearchService
 from search.settings import SearchSettings
 from workers.bootstrap import open_pipeline
 
@@ -35,9 +38,8 @@ Port = Annotated[
 
 def status(data_dir: DataDir = None, bundle: Bundle = None, as_json: AsJson = False) -> None:
     """Say what the store holds, and by which model."""
-    service = open_service(settings_for(data_dir, bundle))
-    with service.store:
-        held = asdict(service.status())
+    with opened(settings_for(data_dir, bundle)) as services:
+        held = asdict(services.search.status())
     if as_json:
         print_json(held)
         return
@@ -55,7 +57,13 @@ def status(data_dir: DataDir = None, bundle: Bundle = None, as_json: AsJson = Fa
 def serve(
     host: Host = None, port: Port = None, data_dir: DataDir = None, bundle: Bundle = None
 ) -> None:
-    """Answer over HTTP; the interactive description is at /docs."""
+    """Answer over HTTP; the interactive description is at /docs.
+
+    Beyond this machine only with API keys: CHANDRA_API_KEYS_READ, _INGEST, _ADMIN, each of them a
+    list with commas, at least 16 characters a key.
+
+    Example: CHANDRA_API_KEYS_READ=$(openssl rand -hex 24) chandra-search serve --host 0.0.0.0
+    """
     _serve(settings_for(data_dir, bundle, host=host, port=port))
 
 
@@ -75,16 +83,15 @@ def demo(
     settings = settings_for(data_dir, host=host, port=port)
     settings = settings.model_copy(update={"data_dir": settings.data_dir / "demo"})
     if serve_after:
-        _require_free_port(settings)
+        _require_right_and_room(settings)
     with stages() as progress:
         dataset = simulate(n, DEMO_SEED, progress)
     total = len(dataset) + dataset.n_sources
     with open_pipeline(settings) as pipeline:
         report = Report(track(pipeline.ingest_dataset(dataset), "summaries and spectra", total))
     report.print(each=False)
-    service = open_service(settings)
-    with service.store:
-        _ask_three(service, dataset.detections[0].key)
+    with opened(settings) as services:
+        _ask_three(services.search, dataset.detections[0].key)
     if serve_after:
         _serve(settings)
 
@@ -92,31 +99,32 @@ def demo(
 def _ask_three(service: SearchService, key: str) -> None:
     """Ask one question of each kind and print the answers."""
     of_class = DetectionFilter(classes=("AGN",), where="flux_significance_b >= 5")
+    five = Arrange(limit=5)
     stored = service.detection(key).payload
-    questions: tuple[tuple[str, Target, list[Hit]], ...] = (
+    questions: tuple[tuple[str, Target, Page], ...] = (
         (
             f'1. Text -> spectra: "{QUESTION}", class AGN, flux_significance_b >= 5',
             "detections",
-            service.by_text(QUESTION, "detections", of_class, limit=5),
+            service.by_text(QUESTION, "detections", of_class, five),
         ),
         (
             f"2. Spectrum -> papers: what was written about sources like {stored['source_name']} "
             f"({' > '.join(stored['class_path'])})",
             "papers",
-            service.like(key, "papers", PaperFilter(), limit=5),
+            service.like(key, "papers", arrange=five),
         ),
         (
             f"3. Like -> like: spectra like {stored['source_name']}, other sources only",
             "detections",
-            service.like(key, "detections", limit=5),
+            service.like(key, "detections", arrange=five),
         ),
     )
-    for title, to, hits in questions:
-        answers.print(render(hits, "table", title=title, to=to))
+    for title, to, page in questions:
+        answers.print(render(page.hits, "table", title=title, to=to))
 
 
 def _serve(settings: SearchSettings) -> None:
-    _require_free_port(settings)
+    _require_right_and_room(settings)
     app = create_app(settings)
     say(
         f"serving {settings.data_dir} at http://{settings.host}:{settings.port} "
@@ -125,8 +133,9 @@ def _serve(settings: SearchSettings) -> None:
     uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning")
 
 
-def _require_free_port(settings: SearchSettings) -> None:
-    """Say so before minutes of work when the port is taken."""
+def _require_right_and_room(settings: SearchSettings) -> None:
+    """Say so before minutes of work when nobody may listen there, or the port is taken."""
+    require_keys_beyond_this_machine(settings)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

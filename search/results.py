@@ -260,7 +260,7 @@ class Outlier:
         Pile-up, saturation, off-axis angle, low counts, background share.
     verdict : str
         ``likely artefact`` when a check fails, ``likely object`` when all that could be made
-        passed, ``undecided`` when none could be made.
+        passed, ``undecided`` when too few could be made.
     """
 
     hit: Hit

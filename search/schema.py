@@ -91,6 +91,10 @@ SPECTRUM_FIELDS = frozenset(
 """Fields that the spectrum decides, so that a catalogue row read later does not flip them."""
 
 
+OUTLIER_FIELDS = ("outlier_score", "outlier_class_rank", "outlier_run")
+"""What the outlier search writes: of no use once the spectrum is another."""
+
+
 def detections_schema(encoder: Encoder) -> CollectionSchema:
     """Return the schema of the detections collection for the widths of a bundle."""
     shared = encoder.shared_width

@@ -6,6 +6,8 @@ from pathlib import Path
 from pydantic import Field, HttpUrl, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+DEFAULT_RATE = "600/minute"
+
 
 class SearchSettings(BaseSettings):
     """Settings of the search layer."""
@@ -34,6 +36,28 @@ class SearchSettings(BaseSettings):
 
     max_query_characters: int = Field(default=10_000, gt=0)
     """Longest question that is read."""
+
+    api_keys_read: SecretStr = SecretStr("")
+    """Keys that may ask, separated by commas; with no key of any kind everything is open."""
+
+    api_keys_ingest: SecretStr = SecretStr("")
+    """Keys that may ask and ingest."""
+
+    api_keys_admin: SecretStr = SecretStr("")
+    """Keys that may do everything."""
+
+    open: bool = False
+    """Whether everybody may ask, from other machines and without a key."""
+
+    rate_limit: str | None = None
+    """Most requests of one key or address, ``600/minute`` for instance; empty is no limit, None is
+    `DEFAULT_RATE` once there are keys."""
+
+    max_concurrent: int = Field(default=64, gt=0)
+    """Questions answered at the same time; more are told to come again."""
+
+    cors_origins: str = ""
+    """Web pages of other origins that may ask, ``https://example.org``, separated by commas."""
 
 
 @lru_cache

@@ -8,15 +8,19 @@ A comparison never holds where the field has no value, nor does its negation: as
 not known is neither above a limit nor not above it. So ``powlaw_gamma != 2`` and
 ``not powlaw_gamma = 2`` both leave out detections without a fit; ``… or powlaw_gamma is null``
 brings them back. In a field that holds several values, any of them will do.
+
+``class = 'AGN'`` and ``class in (…)`` hold for these source classes and all below them;
+``cone(10.68, 41.27, 5 arcmin)`` holds in a circle: RA and Dec in degrees (ICRS), and a radius.
 """
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Literal, NoReturn, cast
 
 from lark import (
@@ -31,8 +35,20 @@ from lark import (
 from qdrant_client import models
 
 from common.errors import InvalidQueryError
+from common.source_class import label_of
+from search.cone import Cone
 
-Kind = Literal["number", "integer", "text", "date", "flag"]
+Kind = Literal["number", "integer", "text", "date", "flag", "class", "position"]
+
+PAYLOAD_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "class": "class_path",
+        "position": "ra_deg",
+        "author": "authors",
+        "source": "source_names",
+    }
+)
+"""Payload fields behind those that are called otherwise here."""
 
 MAX_CHARACTERS = 10_000
 MAX_DEPTH = 32  # of and, or, not inside each other; parentheses alone do not count
@@ -45,6 +61,8 @@ _KIND_SAYS = {
     "text": "text in quotes",
     "date": "a date in quotes, such as '2019-07-31'",
     "flag": "true or false",
+    "class": "a source class in quotes, such as 'AGN'",
+    "position": "a place on the sky",
 }
 _TERMINAL_SAYS = {
     "$END": "the end",
@@ -56,13 +74,15 @@ _TERMINAL_SAYS = {
     "NUMBER": "a number",
     "STRING": "text in quotes",
     "FLAG": "true or false",
+    "CONE": "cone(ra, dec, radius)",
+    "RADIUS": "a radius with its unit, such as 5 arcmin",
 }
 _BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Test:
-    """A field compared with values; ``operator`` is in lower case."""
+    """A field compared with values, or a position with a cone."""
 
     field: Token
     operator: Token
@@ -81,6 +101,14 @@ class _Group:
 
 
 _Node = _Test | _Group
+
+
+def unknown_field(name: str, fields: Iterable[str]) -> str:
+    """Return what to say of a field that there is not, with the nearest ones that there are."""
+    known = [*fields]
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known)}"
+    return f"there is no field {name[:40]}; {hint}"
 
 
 def parse_where(text: str, fields: Mapping[str, Kind]) -> models.Filter:
@@ -126,6 +154,10 @@ class _TreeBuilder(Transformer[Token, "_Node"]):
 
     def negated_test(self, field: Token, operator: Token, *values: Token) -> _Test:
         return _Test(field, operator, values, negated=True)
+
+    def cone(self, operator: Token, *values: Token) -> _Test:
+        field = Token.new_borrow_pos("NAME", "position", operator)
+        return _Test(field, operator, values, negated=False)
 
     def negation(self, part: _Node) -> _Group:
         return _group("not", part)
@@ -176,21 +208,24 @@ class _Reader:
 
     def _test(self, test: _Test, negated: bool) -> models.Condition:
         kind = self._kind(test.field)
-        missing = models.IsEmptyCondition(is_empty=models.PayloadField(key=str(test.field)))
+        key = PAYLOAD_KEYS.get(test.field, str(test.field))
+        missing = models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
         if test.operator.type == "NULL":
             return models.Filter(must_not=[missing]) if negated else missing
-        condition = self._comparison(test, kind)
+        condition = self._comparison(test, key, kind)
         return models.Filter(must_not=[condition, missing]) if negated else condition
 
     def _kind(self, field: Token) -> Kind:
         if field in self._fields:
             return self._fields[field]
-        near = difflib.get_close_matches(field, self._fields, n=3)
-        hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(self._fields)}"
-        self._fail(field, f"there is no field {field[:40]}; {hint}")
+        self._fail(field, unknown_field(field, self._fields))
 
-    def _comparison(self, test: _Test, kind: Kind) -> models.Condition:
-        key, operator, values = str(test.field), test.operator, test.values
+    def _comparison(self, test: _Test, key: str, kind: Kind) -> models.Condition:
+        operator, values = test.operator, test.values
+        if operator.type == "CONE":
+            return self._cone(test)
+        if kind == "position":
+            self._fail(operator, "a position is compared by cone(ra, dec, radius), or is null")
         if operator in _BOUNDS:
             return self._range(key, kind, {_BOUNDS[operator]: values[0]})
         if operator.type == "BETWEEN":
@@ -205,7 +240,9 @@ class _Reader:
             case "integer":
                 exact: int | str | bool = self._integer(value)
             case "text":
-                exact = self._expect(value, "STRING", kind)[1:-1]
+                exact = self._printable(value, kind)
+            case "class":
+                exact = self._class(value)
             case "flag":
                 exact = self._expect(value, "FLAG", kind).lower() == "true"
         return models.FieldCondition(key=key, match=models.MatchValue(value=exact))
@@ -219,6 +256,26 @@ class _Reader:
             return models.FieldCondition(key=key, range=models.Range(**numbers))
         first = next(iter(bounds.values()))
         self._fail(first, f"{key} holds {_KIND_SAYS[kind]}, which has no order: use =, != or in")
+
+    def _cone(self, test: _Test) -> models.FieldCondition:
+        values = [str(value) for value in test.values]
+        try:
+            return Cone.parse(", ".join(values)).to_condition()
+        except InvalidQueryError as exc:
+            self._fail(test.operator, str(exc))
+
+    def _printable(self, value: Token, kind: Kind) -> str:
+        text = self._expect(value, "STRING", kind)[1:-1]
+        if not text.isprintable():
+            self._fail(value, "this text holds characters that cannot be printed: leave them out")
+        return text
+
+    def _class(self, value: Token) -> str:
+        name = self._printable(value, "class")
+        try:
+            return label_of(name)
+        except InvalidQueryError as exc:
+            self._fail(value, str(exc))
 
     def _number(self, value: Token, kind: Kind = "number") -> float:
         number = float(self._expect(value, "NUMBER", kind))

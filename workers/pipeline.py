@@ -207,6 +207,8 @@ class Pipeline:
         new = schema.detection_payload(item.detection, item.spectrum, item.file, item.summary)
         if stored.get("has_spectrum") and item.spectrum is None:
             new = {name: value for name, value in new.items() if name not in schema.SPECTRUM_FIELDS}
+        elif _differs(new, stored, "spectrum_hash"):
+            stored = {k: v for k, v in stored.items() if k not in schema.OUTLIER_FIELDS}
         return {**stored, **new, "model_id": self.encoder.model_id}
 
     def _encode_spectra(

@@ -6,15 +6,13 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from common.estimation import AVERAGES, average
 from encoders.evaluation.neighbours import Nearest
 from encoders.evaluation.result import Rule
 
 FloatArray = npt.NDArray[np.float64]
 
 NUMBERS_OF_NEIGHBOURS = (3, 5, 10, 20, 40)
-AVERAGES = ("mean", "median", "distance-weighted mean")
-
-_NEAR = 1e-3  # distances below count as this: one identical spectrum does not decide alone
 
 _ORDINARY = 0.995  # of the values; the others decide when they make most of the deviation
 _MOST = 0.5
@@ -45,13 +43,9 @@ def estimate_all(
     estimates: Estimates = {}
     for name, found in neighbours.items():
         near = values[found.rows]  # (n, k)
-        weight = 1 / np.maximum(found.distance, _NEAR)
         for k in numbers:
-            estimates[name, k, "mean"] = near[:, :k].mean(axis=1)
-            estimates[name, k, "median"] = np.median(near[:, :k], axis=1)
-            estimates[name, k, "distance-weighted mean"] = np.average(
-                near[:, :k], axis=1, weights=weight[:, :k]
-            )
+            for how in AVERAGES:
+                estimates[name, k, how] = average(near[:, :k], found.distance[:, :k], how)
     return estimates
 
 
@@ -74,10 +68,10 @@ def best_rule(
     largest = largest_error(truth)
     errors: dict[Rule, float] = {}
     for k in numbers:
-        for average in AVERAGES:
-            single = np.array([estimates[name, k, average] for name in names])  # (n_name, n)
+        for how in AVERAGES:
+            single = np.array([estimates[name, k, how] for name in names])  # (n_name, n)
             mae = np.minimum(np.abs(member @ single - truth), largest).mean(axis=1)  # (n_group,)
-            errors |= {Rule(g, k, average): e for g, e in zip(groups, mae.tolist(), strict=True)}
+            errors |= {Rule(g, k, how): e for g, e in zip(groups, mae.tolist(), strict=True)}
     return min(errors, key=lambda rule: (errors[rule], len(rule.representations), rule.k))
 
 

@@ -1,14 +1,15 @@
-"""The HTTP application, built from an explicit service."""
+"""The HTTP application, built from explicit services."""
 
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
 from search.api.errors import add_error_handlers
-from search.api.limits import BodyLimit, NoSniffing
 from search.api.routes import router
-from search.service import SearchService
+from search.api.safety import add_safety
+from search.services import Services
 from search.settings import SearchSettings
+from search.vo import scs
 
 DESCRIPTION = """
 Ask by a sentence, by a spectrum or by an example; get X-ray detections or papers, best first.
@@ -19,14 +20,14 @@ the field `simulated`.
 """
 
 
-def create_api(service: SearchService, settings: SearchSettings) -> FastAPI:
-    """Return the HTTP application over a service."""
+def create_api(services: Services, settings: SearchSettings) -> FastAPI:
+    """Return the HTTP application over the services."""
     api = FastAPI(
         title="chandra-search", version=version("chandra-search"), description=DESCRIPTION
     )
-    api.state.service = service
-    api.add_middleware(BodyLimit, max_mb=settings.max_upload_mb)
-    api.add_middleware(NoSniffing)
+    api.state.services = services
     add_error_handlers(api)
     api.include_router(router)
+    api.include_router(scs.router)
+    add_safety(api, settings)
     return api

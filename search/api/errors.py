@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from common.errors import ChandraSearchError, InputError, NotFoundError, UnavailableError
 from search.api.limits import NO_SNIFFING
+from search.api.logs import REQUEST_ID, request_id_of
 from search.api.models import PARAMETERS
 
 STATUS: dict[type[ChandraSearchError], HTTPStatus] = {
@@ -33,6 +34,7 @@ class Problem(BaseModel):
                 "title": "Unprocessable Entity",
                 "status": 422,
                 "detail": "limit is 0: Input should be greater than or equal to 1",
+                "request_id": "5f0c1c4e9f0b4f0d8a8f6f1f6a0c7b1e",
             }
         }
     )
@@ -41,34 +43,41 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
+    request_id: str
 
 
-def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+def _problem(
+    request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    request_id = request_id_of(request.scope)
+    body = Problem(
+        title=HTTPStatus(status).phrase, status=status, detail=detail, request_id=request_id
+    )
     return JSONResponse(
         body.model_dump(),
         status,
-        headers={**NO_SNIFFING, **(headers or {})},
+        headers={**NO_SNIFFING, REQUEST_ID: request_id, **(headers or {})},
         media_type="application/problem+json",
     )
 
 
-def on_error(_request: Request, exc: Exception) -> JSONResponse:
+def on_error(request: Request, exc: Exception) -> JSONResponse:
     """Answer one of our errors, whose messages are written for users; hide what any other says."""
+    request.scope["error"] = type(exc).__name__  # for logs and metrics
     for kind, status in STATUS.items():
         if isinstance(exc, kind):
-            return _problem(status, str(exc))
-    return _problem(500, "an error on our side; the log of the server says more")
+            return _problem(request, status, str(exc))
+    return _problem(request, 500, "an error on our side; the log of the server says more")
 
 
-def on_http_error(_request: Request, exc: Exception) -> JSONResponse:
+def on_http_error(request: Request, exc: Exception) -> JSONResponse:
     """Answer what the framework refused: unknown paths, methods, media types, sizes."""
     if not isinstance(exc, HTTPException):
         raise TypeError(f"not an HTTP error: {exc!r}")
-    return _problem(exc.status_code, str(exc.detail), exc.headers)
+    return _problem(request, exc.status_code, str(exc.detail), exc.headers)
 
 
-def on_validation_error(_request: Request, exc: Exception) -> JSONResponse:
+def on_validation_error(request: Request, exc: Exception) -> JSONResponse:
     """Answer wrong parameters: each by name, with what it should be."""
     if not isinstance(exc, RequestValidationError):
         raise TypeError(f"not a validation error: {exc!r}")
@@ -77,7 +86,7 @@ def on_validation_error(_request: Request, exc: Exception) -> JSONResponse:
     if more := len(mistakes) - len(said):
         said.append(f"and {more} more")
     malformed = any(mistake["type"] == "json_invalid" for mistake in mistakes)
-    return _problem(400 if malformed else 422, "; ".join(said))
+    return _problem(request, 400 if malformed else 422, "; ".join(said))
 
 
 def _mistake(mistake: Mapping[str, Any]) -> str:

@@ -1,15 +1,23 @@
-"""Limits that hold before anything is read into memory, as plain ASGI middleware."""
+"""Limits on the size of requests, as plain ASGI middleware and checks of what is announced."""
+
+import re
 
 from fastapi import HTTPException
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MIB = 1024 * 1024
+MAX_JSON_MIB = 8.0
+MAX_JSON_DEPTH = 32
+MAX_URL_BYTES = 16 * 1024
+MAX_HEADER_BYTES = 16 * 1024
 NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
+
+_JSON_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 class BodyLimit:
-    """Refuse a body that is, or turns out to be, larger than allowed."""
+    """Refuse a body that is, or turns out to be, larger or deeper than allowed."""
 
     def __init__(self, app: ASGIApp, max_mb: float) -> None:
         self.app = app
@@ -20,42 +28,87 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        declared = headers.get("content-length", "")
         announced = int(declared) if declared.isdecimal() else 0
+        is_json = "json" in headers.get("content-type", "").lower()
+        max_mb = min(self.max_mb, MAX_JSON_MIB) if is_json else self.max_mb
         received = 0
+        document = bytearray()
 
         async def counted() -> Message:
             nonlocal received
             # Raised here, inside the application, the refusal is answered like any other error.
-            self._check(announced)
+            _check_size(announced, max_mb)
             message = await receive()
-            received += len(message.get("body", b""))
-            self._check(received)
+            chunk = message.get("body", b"")
+            received += len(chunk)
+            _check_size(received, max_mb)
+            if is_json:
+                document.extend(chunk)
+                if not message.get("more_body", False):
+                    _check_depth(document)
             return message
 
         await self.app(scope, counted, send)
 
-    def _check(self, size: int) -> None:
-        if size > self.max_mb * MIB:
+
+def _check_size(size: int, max_mb: float) -> None:
+    if size > max_mb * MIB:
+        raise HTTPException(
+            413,
+            f"the body is larger than {max_mb:g} MiB: send a smaller file or fewer questions at "
+            "once, or raise CHANDRA_MAX_UPLOAD_MB on the server (JSON: at most "
+            f"{MAX_JSON_MIB:g} MiB)",
+        )
+
+
+def _check_depth(document: bytes | bytearray) -> None:
+    depth = 0
+    for token in _JSON_TOKEN.finditer(document):
+        first = token[0][:1]
+        depth += (first in b"[{") - (first in b"]}")
+        if depth > MAX_JSON_DEPTH:
             raise HTTPException(
-                413,
-                f"the body is larger than {self.max_mb:g} MiB: send a smaller file, or raise "
-                "CHANDRA_MAX_UPLOAD_MB on the server",
+                400, f"the JSON is nested more than {MAX_JSON_DEPTH} levels deep: flatten it"
             )
 
 
-class NoSniffing:
-    """Tell browsers to believe the media type."""
+def check_request_line(scope: Scope) -> None:
+    """Refuse a URL or headers that are larger than allowed."""
+    url = len(scope.get("raw_path") or scope["path"].encode()) + len(scope["query_string"])
+    if url > MAX_URL_BYTES:
+        raise HTTPException(
+            414,
+            f"the URL has {url:,} bytes, at most {MAX_URL_BYTES:,} are read: send the question as "
+            "JSON by POST",
+        )
+    headers = sum(len(name) + len(value) for name, value in scope["headers"])
+    if headers > MAX_HEADER_BYTES:
+        raise HTTPException(
+            431,
+            f"the headers have {headers:,} bytes, at most {MAX_HEADER_BYTES:,} are read: send "
+            "fewer or shorter ones, cookies for instance",
+        )
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Add the header to every response."""
+class ConcurrencyLimit:
+    """Turn requests away while as many as allowed are being answered."""
 
-        async def marked(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(NO_SNIFFING)
-            await send(message)
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.running = 0
 
-        await self.app(scope, receive, marked)
+    def enter(self) -> None:
+        """Take a place, or raise HTTPException where there is none."""
+        if self.running >= self.limit:
+            raise HTTPException(
+                503,
+                f"{self.limit} questions are being answered already: ask again in a second",
+                {"Retry-After": "1"},
+            )
+        self.running += 1
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self.running -= 1

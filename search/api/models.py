@@ -1,93 +1,143 @@
-"""What may be asked over HTTP, and what comes back."""
+"""What may be asked over HTTP: parameters of query strings, and bodies."""
 
-from datetime import date
-from typing import Annotated, Any, Self
-from uuid import UUID
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self, TypeVar
 
+import numpy as np
 from fastapi import UploadFile
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
-from common.binning import N_BINS
-from common.errors import InvalidQueryError
+from common.binning import BIN_EDGES_KEV, N_BINS
+from common.records import Spectrum
+from search.api.narrowing import Narrowing, Text, narrowed_by
 from search.filters import DetectionFilter, PaperFilter
-from search.formats import Format
-from search.service import MAX_LIMIT, Target
-
-
-def _listed(value: Any) -> Any:  # noqa: ANN401
-    """Let one value stand for a list of one."""
-    return [value] if isinstance(value, str | int) else value
-
+from search.queries.pages import MAX_LIMIT
+from search.queries.questions import MAX_EXAMPLES, MAX_QUESTIONS, Question
+from search.rendering.formats import Format
+from search.results import Arrange, Ranking, Target
 
 Bin = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
-Obsid = Annotated[int, Field(ge=0, le=2**31)]
-Text = Annotated[str, Field(max_length=500)]
+Component = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False, strict=True)]
+Cone = Annotated[
+    str,
+    Field(
+        max_length=200,
+        description="Circle on the sky: RA and Dec in degrees (ICRS), radius with its unit.",
+        examples=["10.68 41.27 5arcmin"],
+    ),
+]
+MAX_VECTOR = 4096
 
 
-class Options(BaseModel):
+class Formatted(Narrowing):
+    """How to answer."""
+
+    format: Format | None = Field(
+        None, description="How to answer; by default as the header Accept says, else JSON."
+    )
+
+
+class Paged(Formatted):
+    """Which answers of all there are."""
+
+    limit: int = Field(10, ge=1, le=MAX_LIMIT, description="Answers of one page at most.")
+    cursor: str | None = Field(
+        None,
+        max_length=8000,
+        description="Where the page begins: `cursor` of the page before, of the same question.",
+    )
+
+    def arrange(self) -> Arrange:
+        """Return how answers are cut."""
+        return Arrange(self.limit, self.cursor)
+
+
+@narrowed_by(DetectionFilter)
+class DetectionList(Paged):
+    """Detections that fit a filter."""
+
+
+@narrowed_by(PaperFilter)
+class PaperList(Paged):
+    """Papers that fit a filter."""
+
+
+@narrowed_by(DetectionFilter)
+class ConeQuery(Paged):
+    """Detections in a circle."""
+
+    cone: Cone
+    limit: int = Field(100, ge=1, le=MAX_LIMIT, description="Answers of one page at most.")
+
+
+@narrowed_by(PaperFilter)
+class RegionQuery(Paged):
+    """Papers about a circle on the sky."""
+
+    cone: Cone
+
+
+@narrowed_by(DetectionFilter, PaperFilter)
+class FilterQuery(Narrowing):
+    """A filter by itself."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"class": ["AGN"], "where": "hard_hs > 0.3"}}
+    )
+
+    to: Target = Field("detections", description="What to narrow down.")
+
+
+@narrowed_by(DetectionFilter, PaperFilter)
+class FacetQuery(Formatted):
+    """What to count by, and what is counted."""
+
+    field: tuple[Text, ...] = Field(
+        ("class", "year"),
+        max_length=10,
+        description="What to count by: class, instrument, year, telescope, release, source; of "
+        "papers class, year, journal, author, source.",
+        examples=[["class"]],
+    )
+    limit: int = Field(50, ge=1, le=MAX_LIMIT, description="Values of each field at most.")
+
+
+@narrowed_by(DetectionFilter, PaperFilter)
+class Options(Paged):
     """What to look for, how to narrow it down, how to answer."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    to: Target = Field("detections", description="What to look for.")
+    by_source: bool = Field(False, description="Only the best detection of each source.")
+    diversity: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="0 ranks by similarity alone; towards 1, answers differ more from each other.",
+    )
 
-    to: Target = Field(default="detections", description="What to look for.")
-    classes: Annotated[list[Text], BeforeValidator(_listed)] = Field(
-        default=[],
-        alias="class",
-        max_length=50,
-        description="Source classes (SIMBAD's), descendants included; any of them.",
-        examples=[["AGN"]],
-    )
-    where: str | None = Field(
-        default=None,
-        description="Condition on payload fields.",
-        examples=["hard_hs > 0.3 and flux_significance_b >= 5"],
-    )
-    obsid: Annotated[list[Obsid], BeforeValidator(_listed)] = Field(
-        default=[], max_length=1000, description="Observation ids, any of them; detections only."
-    )
-    instrument: Annotated[list[Text], BeforeValidator(_listed)] = Field(
-        default=[], max_length=50, description="Instruments, any of them; detections only."
-    )
-    observed_from: date | None = Field(
-        default=None, description="Observed on or after this day; detections only."
-    )
-    observed_to: date | None = Field(
-        default=None, description="Observed on or before this day; detections only."
-    )
-    year_from: int | None = Field(
-        default=None, description="Published in or after this year; papers only."
-    )
-    year_to: int | None = Field(
-        default=None, description="Published in or before this year; papers only."
-    )
-    limit: int = Field(default=10, ge=1, le=MAX_LIMIT, description="Number of answers at most.")
-    format: Format | None = Field(
-        default=None, description="How to answer; by default as the header Accept says, else JSON."
-    )
+    def arrange(self) -> Arrange:
+        """Return how answers are cut and ordered."""
+        return Arrange(self.limit, self.cursor, self.by_source, self.diversity)
 
     def over(self, options: "Options") -> Self:
         """Return these options, with those of the query string where the body is silent."""
-        missing = options.model_fields_set - self.model_fields_set
-        return self.model_copy(update={name: getattr(options, name) for name in missing})
+        return over(self, options)
 
     def filter(self) -> DetectionFilter | PaperFilter:
         """Return the restriction by payload, of the kind that fits what is looked for."""
-        kind = DetectionFilter if self.to == "detections" else PaperFilter
-        narrowing = Options.model_fields.keys() - {"to", "limit", "format"}
-        given = {name: value for name in narrowing if (value := getattr(self, name))}
-        if foreign := sorted(given.keys() - kind.model_fields.keys()):
-            raise InvalidQueryError(
-                f"{', '.join(foreign)} cannot narrow down {self.to}: leave it out, or use "
-                f"{', '.join(sorted(kind.model_fields.keys() & narrowing))}"
-            )
-        try:
-            return kind.model_validate(given)
-        except ValidationError as exc:
-            said = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
-            raise InvalidQueryError("; ".join(said)) from exc
+        return self.filter_of(self.to)
 
 
-class TextQuery(Options):
+class Ranked(Options):
+    """A question in words."""
+
+    ranking: Ranking = Field(
+        "hybrid", description="How papers are compared with words: both ways, or one of them."
+    )
+
+
+class TextQuery(Ranked):
     """A question in the query string."""
 
     q: str = Field(
@@ -97,7 +147,7 @@ class TextQuery(Options):
     )
 
 
-class TextBody(Options):
+class TextBody(Ranked):
     """A question as JSON."""
 
     model_config = ConfigDict(
@@ -113,9 +163,63 @@ class TextBody(Options):
 
     question: str = Field(min_length=1, description="What you look for, in words.")
 
+    def as_question(self) -> Question:
+        """Return the question of a batch."""
+        return Question(
+            "text",
+            self.to,
+            text=self.question,
+            query_filter=self.filter(),
+            arrange=self.arrange(),
+            ranking=self.ranking,
+        )
 
-class ArrayBody(Options):
+
+class ExamplesBody(Options):
+    """Like these, unlike those."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"positive": ["csc2.0/1575/1/475"], "negative": [], "to": "papers"}
+        }
+    )
+
+    positive: tuple[Text, ...] = Field(
+        min_length=1,
+        max_length=MAX_EXAMPLES,
+        description="Point ids, keys, source names, bibcodes: like these.",
+    )
+    negative: tuple[Text, ...] = Field((), max_length=MAX_EXAMPLES, description="Unlike those.")
+
+    def as_question(self) -> Question:
+        """Return the question of a batch."""
+        return Question(
+            "examples",
+            self.to,
+            positive=self.positive,
+            negative=self.negative,
+            query_filter=self.filter(),
+            arrange=self.arrange(),
+        )
+
+
+class VectorBody(Options):
+    """A vector of the shared space, and the model that made it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"vector": [0.1, -0.2, 0.3], "model_id": "0123456789abcdef", "limit": 5}
+        }
+    )
+
+    vector: list[Component] = Field(min_length=1, max_length=MAX_VECTOR)
+    model_id: Text = Field(description="The model that made the vector, as in /v1/status.")
+
+
+class Numbers(BaseModel):
     """A spectrum as numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     counts: list[Bin] = Field(
         min_length=N_BINS,
@@ -126,41 +230,151 @@ class ArrayBody(Options):
         gt=0, le=1e9, allow_inf_nan=False, strict=True, description="Exposure in seconds."
     )
 
+    def spectrum(self) -> Spectrum:
+        """Return the spectrum."""
+        counts = np.array(self.counts)
+        return Spectrum(counts, BIN_EDGES_KEV[:-1], BIN_EDGES_KEV[1:], self.exposure_s)
 
-class UploadBody(Options):
+
+class Upload(BaseModel):
     """A spectrum as a file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: UploadFile = Field(description="OGIP PHA file or event list, `.gz` allowed.")
     rmf: UploadFile | None = Field(
-        default=None, description="Its response, which has the energies of the channels."
+        None, description="Its response, which has the energies of the channels."
     )
-    row: int = Field(default=1, ge=1, description="Which spectrum of a file of several.")
+    row: int = Field(1, ge=1, le=2**31, description="Which spectrum of a file of several.")
 
 
-PARAMETERS = sorted(
-    {
-        field.alias or name
-        for model in (TextQuery, TextBody, ArrayBody, UploadBody)
-        for name, field in model.model_fields.items()
-    }
+class SpectrumQuestion(Numbers, Options):
+    """A spectrum of a batch."""
+
+    kind: Literal["spectrum"]
+
+    def as_question(self) -> Question:
+        """Return the question of a batch."""
+        spectrum = self.spectrum()
+        return Question(
+            "spectrum",
+            self.to,
+            binned_counts=spectrum.binned_counts(),
+            exposure_s=spectrum.exposure_s,
+            query_filter=self.filter(),
+            arrange=self.arrange(),
+        )
+
+
+class TextQuestion(TextBody):
+    """A question in words of a batch."""
+
+    kind: Literal["text"]
+
+
+class ExamplesQuestion(ExamplesBody):
+    """Examples of a batch."""
+
+    kind: Literal["examples"]
+
+
+def _kind(question: Any) -> str:  # noqa: ANN401
+    return str(question.get("kind")) if isinstance(question, dict) else "none"
+
+
+BatchQuestion = Annotated[
+    Annotated[TextQuestion, Tag("text")]
+    | Annotated[SpectrumQuestion, Tag("spectrum")]
+    | Annotated[ExamplesQuestion, Tag("examples")],
+    Discriminator(
+        _kind,
+        custom_error_type="unknown_kind",
+        custom_error_message="give a kind: text, spectrum or examples",
+    ),
+]
+
+
+class BatchBody(BaseModel):
+    """Questions that are answered together."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "example": {
+                "questions": [
+                    {"kind": "text", "question": "type I bursts", "to": "papers", "limit": 3},
+                    {"kind": "examples", "positive": ["csc2.0/1575/1/475"]},
+                ]
+            }
+        },
+    )
+
+    questions: list[BatchQuestion] = Field(min_length=1, max_length=MAX_QUESTIONS)
+
+    @field_validator("questions")
+    @classmethod
+    def _answered_as_json(cls, questions: Sequence[Options]) -> Sequence[Options]:
+        if any(question.format not in (None, "json") for question in questions):
+            raise ValueError("a batch is answered as JSON: leave format out")
+        return questions
+
+
+@narrowed_by(DetectionFilter)
+class Neighbours(Formatted):
+    """Which neighbours count."""
+
+    k: int | None = Field(
+        None, ge=1, le=1000, description="Neighbours asked for; by default what is best."
+    )
+    neighbours: bool = Field(False, description="Whether to list the neighbours behind a number.")
+
+
+class EstimateOptions(Neighbours):
+    """How variables are estimated; by default as is best for each of them."""
+
+    weighting: Literal["mean", "median", "distance-weighted mean"] | None = Field(
+        None, description="How neighbours are averaged."
+    )
+    representation: Literal["spectrum", "text", "shared_spectrum", "shared_text", "both"] | None = (
+        Field(None, description="Vectors whose neighbours are averaged.")
+    )
+
+
+@narrowed_by(DetectionFilter)
+class OutlierQuery(Formatted):
+    """Which outliers."""
+
+    limit: int = Field(20, ge=1, le=MAX_LIMIT, description="Outliers at most.")
+
+
+OptionsT = TypeVar("OptionsT", bound=Formatted)
+
+
+def over(options: OptionsT, others: Formatted) -> OptionsT:
+    """Return options, with the others where they are silent."""
+    missing = (others.model_fields_set - options.model_fields_set) & type(
+        options
+    ).model_fields.keys()
+    return options.model_copy(update={name: getattr(others, name) for name in missing})
+
+
+def _spelled(*kinds: type[BaseModel]) -> list[str]:
+    return sorted(
+        {field.alias or name for kind in kinds for name, field in kind.model_fields.items()}
+    )
+
+
+PARAMETERS = _spelled(
+    TextQuery,
+    TextBody,
+    ExamplesBody,
+    VectorBody,
+    Numbers,
+    Upload,
+    FacetQuery,
+    ConeQuery,
+    EstimateOptions,
+    BatchBody,
 )
-
-
-class Stored(BaseModel):
-    """A detection or a paper as it is stored."""
-
-    id: UUID
-    payload: dict[str, Any]
-
-
-class Answer(Stored):
-    """One answer; the score is the cosine similarity, higher is better, null when not ranked."""
-
-    score: float | None
-
-
-class Health(BaseModel):
-    """That the service and its store answer."""
-
-    status: str
-    model_id: str
+"""Every name that some question knows."""

@@ -1,53 +1,94 @@
-"""Spectra that come with a request."""
+"""Spectra that come with a request, and the options beside them."""
 
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Generic
 
-import numpy as np
 from fastapi import HTTPException, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData
 
-from common.binning import BIN_EDGES_KEV
 from common.errors import InvalidSpectrumError
 from common.records import Spectrum
 from ingest.discover import read_observed
 from ingest.pha import read_pha
-from search.api.models import ArrayBody, UploadBody
-
-SpectrumBody = ArrayBody | UploadBody
+from search.api.models import Formatted, Numbers, OptionsT, Upload
+from search.api.strict import read_json
 
 MAX_FIELDS = 100
 
 
-async def spectrum_body(request: Request) -> AsyncIterator[SpectrumBody]:
-    """Give the spectrum of a request, uploaded files open until it is answered."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
-        body = await request.body()
-        yield _checked(lambda: ArrayBody.model_validate_json(body))
-    elif kind == "multipart/form-data":
-        async with request.form(max_files=2, max_fields=MAX_FIELDS) as form:
-            yield _checked(lambda: UploadBody.model_validate(_fields(form)))
-    else:
-        raise HTTPException(
-            415,
-            f"content type {kind or 'none'}: send a file as multipart/form-data "
-            "(curl -F file=@source.pha), or application/json with counts and exposure_s",
-        )
+@dataclass(frozen=True, slots=True)
+class Posted(Generic[OptionsT]):
+    """The body of a request: a spectrum, and options."""
+
+    given: Numbers | Upload
+    options: OptionsT
+
+    def spectrum(self) -> Spectrum:
+        """Return the spectrum, or raise InputError if it is no usable one."""
+        return self.given.spectrum() if isinstance(self.given, Numbers) else _read(self.given)
 
 
-def _checked(parse: Callable[[], SpectrumBody]) -> SpectrumBody:
-    """Let mistakes in the body be answered like those that the framework finds."""
+class PostedBody(Generic[OptionsT]):
+    """Read the body of a request as a spectrum with options of one kind."""
+
+    def __init__(self, options: type[OptionsT]) -> None:
+        self.options = options
+
+    async def __call__(self, request: Request) -> AsyncIterator[Posted[OptionsT]]:
+        """Give the body, uploaded files open until the request is answered."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "application/json":
+            yield self._posted(Numbers, read_json(await request.body()))
+        elif kind == "multipart/form-data":
+            async with request.form(max_files=2, max_fields=MAX_FIELDS) as form:
+                yield self._posted(Upload, _fields(form))
+        else:
+            raise HTTPException(
+                415,
+                f"content type {kind[:80] or 'none'}: send a file as multipart/form-data "
+                "(curl -F file=@source.pha), or application/json with counts and exposure_s",
+            )
+
+    def _posted(self, kind: type[Numbers] | type[Upload], body: Any) -> Posted[OptionsT]:  # noqa: ANN401
+        """Split a body in two; mistakes are answered like those that the framework finds."""
+        if not isinstance(body, Mapping):
+            raise RequestValidationError(
+                [{"type": "dict_type", "loc": ("body",), "msg": "give an object", "input": body}]
+            )
+        own = kind.model_fields.keys()
+        mistakes: list[Any] = []
+        given = _checked(kind, {k: v for k, v in body.items() if k in own}, mistakes)
+        rest = {k: v for k, v in body.items() if k not in own}
+        options = _checked(self.options, rest, mistakes)
+        if given is None or options is None:
+            raise RequestValidationError(mistakes)
+        return Posted(given, options)
+
+
+def documented(options: type[Formatted], example: dict[str, Any]) -> dict[str, Any]:
+    """Return what OpenAPI says of the body of a spectrum with options."""
+    others = options.model_json_schema()["properties"]
+    content = {}
+    for media, kind in (("multipart/form-data", Upload), ("application/json", Numbers)):
+        schema = kind.model_json_schema()
+        content[media] = {"schema": schema | {"properties": schema["properties"] | others}}
+    content["application/json"]["example"] = example
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _checked(kind: type[Any], fields: dict[str, Any], mistakes: list[Any]) -> Any:  # noqa: ANN401
     try:
-        return parse()
+        return kind.model_validate(fields)
     except ValidationError as exc:
-        raise RequestValidationError(exc.errors()) from exc
+        mistakes.extend(exc.errors())
+        return None
 
 
 def _fields(form: FormData) -> dict[str, Any]:
@@ -56,20 +97,16 @@ def _fields(form: FormData) -> dict[str, Any]:
     return {name: values if len(values) > 1 else values[0] for name, values in lists.items()}
 
 
-def read_spectrum(body: SpectrumBody) -> Spectrum:
-    """Return the spectrum of a request, or raise InputError if it is no usable one."""
-    if isinstance(body, ArrayBody):
-        counts = np.array(body.counts)
-        return Spectrum(counts, BIN_EDGES_KEV[:-1], BIN_EDGES_KEV[1:], body.exposure_s)
+def _read(upload: Upload) -> Spectrum:
     with TemporaryDirectory(prefix="chandra-search-") as folder:
-        path = _saved(body.file, Path(folder, "spectrum"))
-        if body.rmf is None:
+        path = _saved(upload.file, Path(folder, "spectrum"))
+        if upload.rmf is None:
             found = read_observed(path)
         else:
-            found = read_pha(path, rmf=_saved(body.rmf, Path(folder, "response")))
-    if body.row > len(found):
-        raise InvalidSpectrumError(f"{path.name} has {len(found)} spectra: row is {body.row}")
-    return found[body.row - 1].spectrum
+            found = read_pha(path, rmf=_saved(upload.rmf, Path(folder, "response")))
+    if upload.row > len(found):
+        raise InvalidSpectrumError(f"{path.name} has {len(found)} spectra: row is {upload.row}")
+    return found[upload.row - 1].spectrum
 
 
 def _saved(upload: UploadFile, folder: Path) -> Path:

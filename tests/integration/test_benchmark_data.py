@@ -1,9 +1,20 @@
 """The whole real catalogue, and the benchmark of the paper's size: minutes, so marked slow."""
 
+import numpy as np
 import pytest
 from command import answer
+from qdrant_client import models
 
-from encoders.bundle import SHIPPED_BUNDLE
+from common.calibration import CALIBRATION, read_calibration
+from common.records import point_id
+from encoders.bundle import SHIPPED_BUNDLE, load
+from encoders.evaluation.evaluate import evaluate
+from encoders.evaluation.representations import represent
+from ingest.dataset import read_dataset
+from search import schema
+from search.inference.estimates import Estimator
+from search.results import Subject
+from search.store.embedded import EmbeddedStore
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -60,6 +71,52 @@ def test_benchmark_is_reached_on_the_test_split(shared_data):
         assert scores["median_rank"] / scores["candidates"] <= 0.065
     assert len(result["regression"]) == 20
     assert result["mean_ratio"]["refined"]["value"] <= 0.42
+
+
+def test_estimates_through_the_store_are_as_good_as_the_evaluation_says(tmp_path, shared_data):
+    """Trains from the shipped bundle; neighbours of the training split only, as in evaluation."""
+    dataset = read_dataset(shared_data / "simbench")
+    answer("train", shared_data / "simbench", "--out", tmp_path / "bundle", timeout=3000)
+    bundle = load(tmp_path / "bundle")
+    calibration = read_calibration(tmp_path / "bundle" / CALIBRATION, bundle.model_id)
+    found = represent(dataset, bundle)
+    train, test = found.split["train"], found.split["test"]
+    vectors = {**found.vectors, "both": found.vectors["both"] / np.sqrt(2)}
+    with EmbeddedStore(tmp_path / "store") as store:
+        schema.open_collections(store, bundle)
+        points = [
+            models.PointStruct(
+                id=str(point_id("detection", str(row))),
+                vector={name: x[row].tolist() for name, x in vectors.items()},
+                payload={name: float(x[row]) for name, x in found.variables.items()},
+            )
+            for row in train
+        ]
+        for start in range(0, len(points), 1000):
+            store.upsert(schema.DETECTIONS, points[start : start + 1000])
+        estimator = Estimator(store, calibration)
+        answers = [
+            estimator.estimate(
+                Subject(str(row), {name: x[row] for name, x in vectors.items()}, {})
+            ).estimates
+            for row in test
+        ]
+    evaluation = evaluate(found, figures=False)
+    ratios = []
+    for name, values in found.variables.items():
+        ours, truth = [one[name] for one in answers], values[test]
+        estimate = np.array([one.value for one in ours])
+        baseline = np.abs(truth - values[train].mean()).mean()
+        ratios.append(np.abs(estimate - truth).mean() / baseline)
+        for level, nominal in (("68", 0.68), ("90", 0.90)):
+            low = np.array([getattr(one, f"low_{level}") for one in ours])
+            high = np.array([getattr(one, f"high_{level}") for one in ours])
+            covered = ((low <= truth) & (truth <= high)).mean()
+            # Two of three column densities of the black-body fit are exactly 0: the narrowest
+            # interval, [0, 0], holds more than 68%.
+            most = 0.80 if (name, level) == ("bb_nh", "68") else nominal + 0.03
+            assert nominal - 0.03 <= covered <= most, (name, level, covered)
+    assert np.mean(ratios) == pytest.approx(evaluation.mean_ratio["refined"].value, abs=0.005)
 
 
 def test_simulation_alone_estimates_published_variables_of_real_detections(shared_data):

@@ -11,6 +11,7 @@ import httpx2 as httpx
 import numpy as np
 import pytest
 from astropy.io.votable import parse
+from astropy.table import QTable
 from command import COMMAND, answer, run
 
 pytestmark = pytest.mark.integration
@@ -34,6 +35,10 @@ def store(tmp_path_factory, shared_data, spectra):
     papers.write_text("\n".join(chosen) + "\n")
     assert answer("ingest", "papers", papers, data_dir=data_dir)["ingested"] == len(chosen)
     return data_dir
+
+
+def hits_of(*arguments, data_dir):
+    return answer(*arguments, data_dir=data_dir)["answers"]
 
 
 def test_cli_ingests_every_usable_real_set_and_refuses_the_others_by_name(store):
@@ -64,7 +69,7 @@ def test_cli_second_run_finds_everything_unchanged(store, spectra, shared_data):
 
 
 def test_cli_joins_a_spectrum_to_its_catalogue_row_by_position(store):
-    hits = answer("search", "text", "supernova remnant", "--where", "obsid = 1838", data_dir=store)
+    hits = hits_of("search", "text", "supernova remnant", "--obsid", 1838, data_dir=store)
     assert [hit["payload"]["key"] for hit in hits] == ["csc2.0/1838/0/165"]
     assert hits[0]["payload"]["matched_by"] == "position"
     assert hits[0]["payload"]["class_path"][-1] == "SNR"
@@ -72,9 +77,8 @@ def test_cli_joins_a_spectrum_to_its_catalogue_row_by_position(store):
 
 def test_cli_spectrum_to_papers_answers_with_papers(store, spectra):
     query = spectra / "ngc4258_1618" / "source_bin10.pi"
-    hits = answer("search", "spectrum", query, "--to", "papers", "--limit", 5, data_dir=store)
+    hits = hits_of("search", "spectrum", query, "--to", "papers", "--limit", 5, data_dir=store)
     assert len(hits) == 5
-    assert all(set(hit) == {"id", "score", "payload"} for hit in hits)
     assert all(len(hit["payload"]["bibcode"]) == 19 for hit in hits)
     scores = [hit["score"] for hit in hits]
     assert scores == sorted(scores, reverse=True)
@@ -82,10 +86,10 @@ def test_cli_spectrum_to_papers_answers_with_papers(store, spectra):
 
 def test_cli_spectrum_finds_itself_and_like_leaves_it_out(store, spectra):
     query = spectra / "3c273_459" / "3c273.pi"
-    first = answer("search", "spectrum", query, "--limit", 1, data_dir=store)[0]
+    first = hits_of("search", "spectrum", query, "--limit", 1, data_dir=store)[0]
     assert first["payload"]["file"] == "3c273.pi"
     assert first["score"] == pytest.approx(1.0, abs=1e-4)
-    others = answer("search", "like", first["id"], "--limit", 50, data_dir=store)
+    others = hits_of("search", "like", first["id"], "--limit", 50, data_dir=store)
     assert first["id"] not in {hit["id"] for hit in others}
     assert len(others) == 21
 
@@ -97,6 +101,54 @@ def test_cli_votable_answer_reads_back_with_units(store, tmp_path):
     table = parse(path, verify="exception").get_first_table().to_table()
     assert len(table) == 10
     assert str(table["exposure_s"].unit) == "s"
+
+
+def test_cli_pages_through_real_detections_into_one_file(store, tmp_path):
+    path = tmp_path / "all.ecsv"
+    run("search", "detections", "--all", "--output", path, data_dir=store)
+    table = QTable.read(path, format="ascii.ecsv")
+    assert len(table) == 22
+    assert table["exposure_s"].unit == "s"
+
+
+def test_cli_cone_finds_the_real_sources_nearest_first(store):
+    snr = hits_of("search", "detections", "--obsid", 1838, data_dir=store)[0]["payload"]
+    circle = f"{snr['ra_deg']} {snr['dec_deg']} 1arcsec"
+    found = hits_of("search", "cone", circle, data_dir=store)
+    assert found[0]["payload"]["key"] == snr["key"]
+    assert found[0]["separation_arcsec"] < 0.001
+
+
+def test_cli_estimates_classifies_and_describes_a_real_file(store, spectra):
+    query = spectra / "3c273_459" / "3c273.pi"
+    (estimates,) = answer("estimate", query, "--k", 3, data_dir=store)
+    assert estimates["name"] == "3c273.pi"
+    known = [one for one in estimates["estimates"].values() if one["value"] is not None]
+    assert len(known) >= 10
+    assert all(one["neighbours"] for one in known)
+    assert answer("classify", query, data_dir=store)["levels"]
+    described = run("describe", query, data_dir=store).stdout
+    assert "[1]" in described
+
+
+def test_cli_outliers_are_scored_then_listed(store):
+    refused = run("outliers", "list", data_dir=store, code=2)
+    assert "outliers score" in refused.stderr
+    assert "22 detections scored" in run("outliers", "score", data_dir=store).stdout
+    report = answer("outliers", "list", "--limit", 3, data_dir=store)
+    assert [one["rank"] for one in report["outliers"]] == [1, 2, 3]
+
+
+def test_cli_samp_without_a_hub_still_answers_and_says_what_to_start(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("SAMP_HUB", f"std-lockurl:{(tmp_path / 'no-hub').as_uri()}")
+    done = run("search", "text", "hot gas", "--limit", 1, "--samp", data_dir=store, code=4)
+    assert "start TOPCAT" in done.stderr
+    assert "hot gas" in done.stdout
+
+
+def test_cli_serve_refuses_to_listen_to_others_without_keys(store):
+    done = run("serve", "--host", "0.0.0.0", data_dir=store, code=2)
+    assert "CHANDRA_API_KEYS_READ" in done.stderr
 
 
 def test_cli_status_counts_what_is_there(store):
@@ -201,7 +253,10 @@ def test_cli_serve_answers_over_http(store, shared_data):
             except httpx.ConnectError:
                 time.sleep(0.5)
         question = {"q": "X-ray binary", "to": "papers", "limit": 3}
-        assert len(httpx.get(f"{base}/v1/search/text", params=question, timeout=60).json()) == 3
+        assert (
+            len(httpx.get(f"{base}/v1/search/text", params=question, timeout=60).json()["answers"])
+            == 3
+        )
         pha = shared_data / "spectra" / "csc_01575_r0043" / "acisf01575_001N001_r0043_pha3.fits.gz"
         body = {"counts": np.arange(400.0).tolist(), "exposure_s": 1000.0}
         assert httpx.post(f"{base}/v1/search/spectrum", json=body).status_code == 200
@@ -210,7 +265,7 @@ def test_cli_serve_answers_over_http(store, shared_data):
                 f"{base}/v1/search/spectrum", files={"file": (pha.name, upload)}, timeout=60
             )
         assert answered.status_code == 200, answered.text
-        assert answered.json()[0]["payload"]["file"] == pha.name
+        assert answered.json()["answers"][0]["payload"]["file"] == pha.name
     finally:
         server.terminate()
         server.communicate(timeout=30)

@@ -5,7 +5,7 @@ from functools import partial
 from uuid import UUID
 
 from common.variables import VARIABLES
-from search.formats import (
+from search.rendering.formats import (
     render,
     render_classification,
     render_description,

@@ -26,7 +26,8 @@ FORMATS = {
     "csv": {"format": "csv"},
     "ecsv": {"format": "ascii.ecsv"},
     "fits": {"format": "fits"},
-    "vot": {"format": "votable"},
+    # not as text: astropy 8.0.2 writes one byte beyond its buffer when a row fills it exactly
+    "vot": {"format": "votable", "tabledata_format": "binary2"},
 }
 
 optional = st.none() | st.floats(-1e3, 1e3)

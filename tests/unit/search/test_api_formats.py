@@ -4,10 +4,10 @@ import pytest
 from api_requests import SPECTRUM, TEXT, array
 from astropy.io import votable
 from astropy.table import Table
-from small_store import (
-    AGN,
-    QUESTION,
-)
+from pydantic import BaseModel
+from small_store import AGN, QUESTION
+
+from search.api import models_answers
 
 MEDIA = {
     "json": "application/json",
@@ -75,7 +75,7 @@ def test_empty_answer_is_a_table_of_papers_where_papers_were_asked_for(client):
 def test_simulated_answer_says_so_in_every_format(client):
     asked = {"q": QUESTION, "where": "obsid = 104"}
 
-    assert client.get(TEXT, params=asked).json()[0]["payload"]["simulated"] is True
+    assert client.get(TEXT, params=asked).json()["answers"][0]["payload"]["simulated"] is True
     for fmt in ("table", "ecsv", "votable"):
         text = client.get(TEXT, params={**asked, "format": fmt}).text
         assert "simulated, not observed" in text
@@ -92,13 +92,34 @@ def test_openapi_documents_every_route_with_its_problems(client):
         TEXT,
         SPECTRUM,
         "/v1/search/like/{identifier}",
+        "/v1/search/examples",
+        "/v1/search/vector",
+        "/v1/search/batch",
+        "/v1/cone",
+        "/v1/detections",
         "/v1/detections/{identifier}",
+        "/v1/papers",
+        "/v1/papers/region",
         "/v1/papers/{bibcode}",
+        "/v1/facets/{of}",
+        "/v1/filters/explain",
+        "/v1/estimates",
+        "/v1/estimates/{identifier}",
+        "/v1/classes",
+        "/v1/classes/{identifier}",
+        "/v1/describe",
+        "/v1/describe/{identifier}",
+        "/v1/outliers",
         "/v1/status",
         "/healthz",
+        "/readyz",
+        "/metrics",
+        "/vo/scs",
     }
-    for path in document["paths"].values():
+    for name, path in document["paths"].items():
         for operation in path.values():
+            if not name.startswith("/v1"):
+                continue
             assert operation["summary"]
             assert "application/problem+json" in operation["responses"]["4XX"]["content"]
 
@@ -128,3 +149,80 @@ def test_openapi_describes_both_bodies_of_a_spectrum(client):
     body = document["paths"][SPECTRUM]["post"]["requestBody"]["content"]
     assert body["multipart/form-data"]["schema"]["properties"]["file"]["type"] == "string"
     assert body["application/json"]["schema"]["properties"]["counts"]["minItems"] == 400
+
+
+def operations(document):
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if path.startswith("/v1"):
+                yield f"{method} {path}", operation
+
+
+def resolved(document, schema):
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return document["components"]["schemas"][name] if name else schema
+
+
+def test_openapi_has_an_example_of_every_answer_and_of_everything_needed(client):
+    document = client.get("/openapi.json").json()
+
+    for name, operation in operations(document):
+        answer = operation["responses"]["200"]["content"]["application/json"]
+        schema = resolved(document, answer.get("schema", {}))
+        assert "example" in answer or "example" in schema, name
+        for parameter in operation.get("parameters", []):
+            described = parameter.get("examples") or parameter["schema"].get("examples")
+            assert described or not parameter["required"], (name, parameter["name"])
+        bodies = operation.get("requestBody", {}).get("content", {})
+        if body := bodies.get("application/json"):
+            schema = resolved(document, body["schema"])
+            assert "example" in body or "example" in schema, name
+
+
+def test_openapi_spells_each_field_of_a_filter_once(client):
+    document = client.get("/openapi.json").json()
+
+    for name, operation in operations(document):
+        names = [parameter["name"] for parameter in operation.get("parameters", [])]
+        assert len(names) == len(set(names)), name
+        assert not {"classes", "exclude_classes", "ranges"} & set(names), name
+
+
+def test_example_of_an_answer_fits_its_own_description(client):
+    models = [
+        model for model in vars(models_answers).values() if isinstance(model, type(BaseModel))
+    ]
+    examples = [
+        (model, extra["example"])
+        for model in models
+        if isinstance(extra := model.model_config.get("json_schema_extra"), dict)
+    ]
+
+    assert len(examples) >= 9
+    for model, example in examples:
+        assert model.model_validate(example).model_dump(mode="json") == example
+
+
+@pytest.mark.parametrize("fmt", MEDIA)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/detections",
+        "/v1/facets/papers",
+        "/v1/estimates/{}",
+        "/v1/classes/{}",
+        "/v1/describe/{}",
+        "/v1/cone?cone=10.68 41.27 5arcmin",
+    ],
+)
+def test_every_kind_of_answer_comes_in_every_format(client, fmt, path):
+    url = path.replace("{}", AGN.key)
+
+    response = client.get(url, headers={"Accept": MEDIA[fmt].partition(";")[0]})
+
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == MEDIA[fmt]
+    if fmt == "votable":
+        votable.parse(BytesIO(response.content), verify="exception")
+    if fmt == "ecsv":
+        Table.read(response.text, format="ascii.ecsv")

@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from io import BytesIO, StringIO
 from uuid import UUID, uuid5
 
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from common.variables import VARIABLES
-from search.formats import render
-from search.service import Hit
+from search.rendering.formats import render
+from search.results import Hit
 
 POINT = UUID("6f1f5a2e-6a0b-5c58-9a3e-0b1d6d1f4c11")
 
@@ -213,16 +214,63 @@ def test_observed_answer_is_not_called_simulated(fmt):
     assert "rows: simulated" not in render([DETECTION], fmt)
 
 
-def test_json_is_a_list_of_id_score_payload():
-    answers = json.loads(render([DETECTION, PAPER], "json"))
+def test_json_has_the_answers_and_the_cursor():
+    document = json.loads(render([DETECTION, PAPER], "json", cursor="next"))
 
-    assert [list(answer) for answer in answers] == [["id", "score", "payload"]] * 2
-    assert answers[0] == {
+    assert document["cursor"] == "next"
+    assert document["answers"][0] == {
         "id": str(DETECTION.id),
         "score": 0.87,
+        "compared": None,
+        "cosine": None,
+        "keyword_score": None,
+        "highlights": [],
+        "separation_arcsec": None,
+        "n_detections": None,
         "payload": dict(DETECTION.payload),
     }
-    assert json.loads(render([], "json")) == []
+    assert [answer["id"] for answer in document["answers"]] == [str(DETECTION.id), str(PAPER.id)]
+    assert json.loads(render([], "json")) == {"answers": [], "cursor": None}
+
+
+@pytest.mark.parametrize("fmt", ["ecsv", "votable"])
+def test_table_tells_how_an_answer_was_found_where_that_is_known(fmt):
+    found = replace(
+        PAPER,
+        compared="text+bm25",
+        cosine=0.71,
+        keyword_score=8.25,
+        highlights=("First sentence.", "Second."),
+    )
+    table = read_back(render([found, PAPER], fmt), fmt)
+
+    assert table["compared"][0] == "text+bm25"
+    assert table["cosine"][0] == 0.71
+    assert table["keyword_score"].mask.tolist() == [False, True]
+    assert table["highlights"][0] == "First sentence.; Second."
+    assert "separation_arcsec" not in table.colnames
+    assert "n_detections" not in table.colnames
+
+
+@pytest.mark.parametrize("fmt", ["ecsv", "votable"])
+def test_table_of_a_cone_has_separations_in_arcsec(fmt):
+    near = replace(DETECTION, score=None, separation_arcsec=0.25, n_detections=3)
+    table = read_back(render([near], fmt), fmt)
+
+    assert table["separation_arcsec"].unit == u.arcsec
+    assert table["separation_arcsec"][0] == 0.25
+    assert table["n_detections"][0] == 3
+
+
+def test_answers_that_need_no_score_are_not_called_unranked():
+    near = replace(DETECTION, score=None, separation_arcsec=0.25)
+
+    assert "not ranked" not in render([near], "table", console=wide())
+    assert "not ranked" in render([hit(1, None, key="k", has_spectrum=False)], "table")
+
+
+def test_a_cursor_means_that_the_answer_is_cut_off():
+    assert infos(render([DETECTION], "votable", cursor="next"))["QUERY_STATUS"] == "OVERFLOW"
 
 
 def wide(**options):
@@ -245,6 +293,16 @@ def test_terminal_table_shows_a_paper():
 
     for shown in ("0.610", "2004A&A...426...11P", "2004", "Deep <Chandra> & XMM survey"):
         assert shown in text
+
+
+def test_terminal_table_shows_separation_and_best_sentence_where_there_are_any():
+    near = replace(DETECTION, score=None, separation_arcsec=0.25, n_detections=3)
+    told = replace(PAPER, highlights=("The best sentence.", "Another."), keyword_score=8.25)
+
+    assert "0.25" in render([near], "table", console=wide())
+    assert "score" not in render([near], "table", console=wide())
+    assert "“The best sentence.”" in render([told], "table", console=wide())
+    assert "8.2" in render([told], "table", console=wide())
 
 
 def test_terminal_table_says_simulated_and_cut_off():

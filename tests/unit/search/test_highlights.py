@@ -1,6 +1,6 @@
 import pytest
 
-from search.highlights import MOST, highlight
+from search.queries.highlights import MOST, highlight
 
 PAPER = {
     "title": "A deep look at NGC 1068",

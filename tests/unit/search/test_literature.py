@@ -114,7 +114,7 @@ def test_hybrid_pages_are_those_of_one_long_page(service):
 
 @pytest.mark.parametrize("ranking", ["hybrid", "keywords"])
 def test_page_beyond_what_is_ranked_by_words_says_so(service, monkeypatch, ranking):
-    monkeypatch.setattr("search.literature.DEPTH", 20)
+    monkeypatch.setattr("search.queries.literature.DEPTH", 20)
 
     def ask(cursor):
         return service.by_text("jet wind iron", "papers", None, Arrange(50, cursor), ranking)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidQueryError
-from search.pages import MAX_LIMIT, Cursor, after, check_arrange, cursor_of, cut, mark
+from search.queries.pages import MAX_LIMIT, Cursor, after, check_arrange, cursor_of, cut, mark
 from search.results import Arrange
 
 IDS = st.uuids().map(str)

@@ -6,9 +6,9 @@ from synthetic_store import SyntheticStore
 
 from common.errors import InvalidQueryError
 from common.records import Paper
-from search import regions
 from search.cone import Cone
 from search.filters import DetectionFilter, PaperFilter
+from search.queries import regions
 from search.results import Arrange
 from search.schema import PAPERS
 

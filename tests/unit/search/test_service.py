@@ -18,7 +18,7 @@ from small_store import (
 from common.errors import InvalidQueryError, InvalidSpectrumError, NotFoundError
 from common.records import point_id
 from search.filters import DetectionFilter, PaperFilter
-from search.pages import MAX_LIMIT
+from search.queries.pages import MAX_LIMIT
 from search.results import Arrange
 from search.service import SearchService
 

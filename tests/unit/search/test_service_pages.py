@@ -262,7 +262,7 @@ def test_facet_that_cannot_be_counted_is_refused_with_those_that_can(synthetic, 
 
 
 def test_page_beyond_the_reach_of_one_question_says_so(synthetic, monkeypatch):
-    monkeypatch.setattr("search.nearest.MAX_DEPTH", 100)
+    monkeypatch.setattr("search.queries.nearest.MAX_DEPTH", 100)
     question = synthetic.question(8)
 
     def ask(cursor):

@@ -8,6 +8,7 @@ from qdrant_client import models
 from qdrant_rest.filter_oracle import matches
 
 from common.errors import InvalidQueryError
+from search.cone import Cone
 from search.where import MAX_CHARACTERS, MAX_DEPTH, parse_where
 
 FIELDS = {
@@ -18,6 +19,8 @@ FIELDS = {
     "instrument": "text",
     "observed_at": "date",
     "simulated": "flag",
+    "class": "class",
+    "position": "position",
 }
 
 
@@ -120,7 +123,74 @@ def test_field_with_several_values_matches_any_of_them():
     assert not holds("instrument != 'ACIS'", instrument=["HRC", "ACIS"])
 
 
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("class = 'AGN'", True),
+        ("class = 'seyfert_1'", True),
+        ("class in ('Star', \"Galaxy\")", True),
+        ("class = 'Star'", False),
+        ("class != 'AGN'", False),
+        ("class != 'Star'", True),
+        ("class not in ('Star', 'LXB')", True),
+        ("not class = 'Star'", True),
+        ("class is null", False),
+        ("class is not null and class != 'QSO'", True),
+    ],
+)
+def test_class_holds_for_what_is_below_it(expression, expected):
+    assert holds(expression, class_path=["Galaxy", "AGN", "SyG", "Sy1"]) is expected
+
+
+@pytest.mark.parametrize("operator", ["=", "!="])
+def test_unknown_class_is_neither_this_nor_another(operator):
+    assert not holds(f"class {operator} 'AGN'")
+    assert holds("class is null")
+
+
+@pytest.mark.parametrize(
+    "cone",
+    ["cone(10.68, -41.27, 5 arcmin)", "CONE ( 10.68,-41.27,5arcmin )", "cone(10.68,-41.27,5')"],
+)
+def test_cone_is_the_condition_of_its_circle(cone):
+    expected = Cone(10.68, -41.27, 5 / 60).to_condition()
+    assert parse_where(cone, FIELDS) == models.Filter(must=[expected])
+
+
+def test_negated_cone_leaves_out_what_has_no_position():
+    node = parse_where("not cone(10, 20, 1 deg)", FIELDS)
+    assert node.must_not == [
+        Cone(10, 20, 1).to_condition(),
+        models.IsEmptyCondition(is_empty=models.PayloadField(key="ra_deg")),
+    ]
+    assert holds("position is null")
+    assert holds("position is not null", ra_deg=1.0)
+
+
+def test_cone_is_no_reserved_word():
+    node = parse_where("cone > 1", {"cone": "number"})
+    assert matches(node, models.PointStruct(id=1, vector={}, payload={"cone": 2}))
+
+
+def test_cone_is_refused_where_nothing_has_a_position():
+    with pytest.raises(InvalidQueryError, match="character 1: there is no field position"):
+        parse_where("cone(10, 20, 1 deg)", {"year": "integer"})
+
+
 ERRORS = [
+    ("class = 'Seifert'", 9, "unknown source class 'Seifert'"),
+    ("obsid = 1 and class in ('AGN', 'Sy')", 32, "unknown source class 'Sy'"),
+    ("class = AGN", 9, "text in quotes"),
+    ("class = 1", 9, "expected a source class in quotes, such as 'AGN', not 1"),
+    ("class > 'AGN'", 9, "has no order: use =, != or in"),
+    ("position = 1", 10, "a position is compared by cone(ra, dec, radius)"),
+    ("cone(10, 20, 5)", 14, "expected a radius with its unit, such as 5 arcmin"),
+    ("cone(10, 20, 5 parsec)", 14, "expected a radius with its unit"),
+    ("cone(10, 20)", 12, "expected a comma"),
+    ("cone(361, 20, 5 deg)", 1, "ra_deg of the cone is 361.0: give a number of degrees from 0"),
+    ("cone(1, -91, 5 deg)", 1, "dec_deg of the cone is -91.0"),
+    ("obsid = 1 or cone(1, 2, 0 deg)", 14, "radius_deg of the cone is 0.0"),
+    ("cone(1, 2, 181 deg)", 1, "radius_deg of the cone is 181.0"),
     ("hard_hs >", 10, "expected one of: a number, text in quotes, true or false"),
     ("hard_hs > 0.3 adn obsid = 1", 15, "expected one of: and, or, the end"),
     ("hard_hs 0.3", 9, "expected one of: a comparison such as >=, between, in, is, not"),
@@ -176,6 +246,12 @@ def test_error_shows_only_the_neighbourhood_of_a_far_place():
     assert told.startswith("--where, character 3001: there is no field hardhs")
     assert len(shown) < 110
     assert shown[len(caret) - 1 :].startswith("hardhs > 1 or hard_hs")
+
+
+@pytest.mark.parametrize("name", ["A\u200bB", "A\0B", "A\ud800"])
+def test_text_that_cannot_be_printed_is_refused(name):
+    with pytest.raises(InvalidQueryError, match="character 14: this text holds characters"):
+        parse_where(f"instrument = '{name}'", FIELDS)
 
 
 @pytest.mark.parametrize("expression", ["", "  \n "])

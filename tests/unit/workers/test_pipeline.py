@@ -144,6 +144,17 @@ def test_pipeline_a_changed_spectrum_is_encoded_again(pipeline, encoder):
     assert encoder.spectra == 2
 
 
+def test_pipeline_scores_of_a_spectrum_go_when_it_changes_and_stay_when_the_row_does(pipeline):
+    detection = row()
+    store_items(pipeline, DetectionItem("a.pha", detection, spectrum(seed=1)))
+    pipeline.store.set_payload(DETECTIONS, {detection.id: {"outlier_score": 0.9}})
+    corrected = replace(detection, variables={"hard_hs": 0.5})
+    store_items(pipeline, DetectionItem("row", corrected))
+    assert point(pipeline, detection).payload["outlier_score"] == 0.9
+    store_items(pipeline, DetectionItem("a.pha", detection, spectrum(seed=2)))
+    assert "outlier_score" not in point(pipeline, detection).payload
+
+
 def test_pipeline_a_simulated_spectrum_never_takes_the_place_of_an_observed_one(pipeline):
     drawn = DetectionItem("drawn", row(simulated=True), spectrum(seed=1))
     observed = DetectionItem("a.pha", row(), spectrum(seed=2))

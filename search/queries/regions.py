@@ -12,9 +12,9 @@ from common.errors import InvalidQueryError
 from common.records import content_hash
 from search.cone import Cone, separation_deg
 from search.filters import DetectionFilter, PaperFilter, restriction
-from search.lookup import any_of
-from search.nearest import as_hit
-from search.pages import Place, check_arrange, check_limit, cut
+from search.queries.lookup import any_of
+from search.queries.nearest import as_hit
+from search.queries.pages import Place, check_arrange, check_limit, cut
 from search.results import Arrange, Hit, Page
 from search.schema import DETECTIONS, PAPERS
 from search.store.base import MAX_LIMIT as MOST_IN_CONE

@@ -16,8 +16,8 @@ from common.errors import ChandraSearchError, InvalidQueryError, InvalidSpectrum
 from common.ports import Encoder, Float32Array, Vectors
 from common.records import Summary, content_hash
 from search.filters import DetectionFilter, PaperFilter, restriction
-from search.lookup import find, no_vectors, same_source
-from search.pages import PLAIN, check_arrange
+from search.queries.lookup import find, no_vectors, same_source
+from search.queries.pages import PLAIN, check_arrange
 from search.results import Arrange, Ranking, Target
 from search.schema import (
     DETECTIONS,

@@ -1,0 +1,185 @@
+"""The calibration document: what makes an average over neighbours an estimate with error bars.
+
+``calibration.json`` lies in a model bundle, and in the data folder of a store that was calibrated
+on its own detections; the latter counts there. ``encoders.calibrate`` makes it, ``search`` uses it.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from common.errors import BundleError, UnavailableError
+from common.variables import VARIABLE_NAMES
+
+CALIBRATION = "calibration.json"
+Level = Literal["68", "90"]
+"""Nominal coverage of intervals, percent."""
+
+LEVELS: tuple[Level, ...] = ("68", "90")
+Representation = Literal["spectrum", "text", "shared_spectrum", "shared_text", "both"]
+Average = Literal["mean", "median", "distance-weighted mean"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class VariableRule(_Record):
+    """How one variable is estimated, and how far off such estimates are."""
+
+    representations: tuple[Representation, ...] = Field(min_length=1)
+    k: int = Field(ge=1, le=1000)
+    average: Average
+    expert: Representation
+    """The paper's mixture of experts would take this representation, k = 3, mean."""
+    smallest_spread: float = Field(ge=0)
+    interval: dict[Level, tuple[float, float]]
+    """Quantiles of (value - estimate) / spread that bound the interval of each level."""
+    coverage: dict[Level, Share]
+    """Of intervals for one half of the sources, calibrated on the other."""
+    width: dict[Level, float]
+    """Mean width of those intervals."""
+    n: int = Field(ge=1)
+    """Detections calibrated on."""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        for name in ("interval", "coverage", "width"):
+            if set(getattr(self, name)) != set(LEVELS):
+                raise ValueError(f"{name} must be given for levels {' and '.join(LEVELS)}")
+        if any(low > high for low, high in self.interval.values()):
+            raise ValueError("an interval ends before it begins")
+        return self
+
+
+class ClassRule(_Record):
+    """How shares of a vote among neighbours become probabilities: a monotone map by its knots."""
+
+    representation: Representation
+    k: int = Field(ge=1, le=1000)
+    share: tuple[Share, ...] = Field(min_length=1)
+    probability: tuple[Share, ...] = Field(min_length=1)
+    error_before: Share
+    """Expected calibration error of bare shares, for held-out halves of the sources."""
+    error_after: Share
+    n: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _is_monotone(self) -> Self:
+        if len(self.share) != len(self.probability):
+            raise ValueError("share and probability must have the same length")
+        if any(b < a for knots in (self.share, self.probability) for a, b in pairwise(knots)):
+            raise ValueError("share and probability must not decrease")
+        return self
+
+
+class RuleSet(_Record):
+    """Rules for subjects that have certain representations."""
+
+    variables: dict[str, VariableRule]
+    classes: ClassRule | None
+    near: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=2)
+    """Quantiles, evenly spaced from 0 to 1, of the distance to the `near_k`-th neighbour in
+    representation ``spectrum``."""
+    near_k: int = Field(ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        if unknown := set(self.variables) - set(VARIABLE_NAMES):
+            raise ValueError(f"unknown variables {', '.join(sorted(unknown))}")
+        if any(b < a for a, b in pairwise(self.near)):
+            raise ValueError("near must not decrease")
+        return self
+
+
+class Calibration(_Record):
+    """What estimates and classes are calibrated by."""
+
+    format_version: Literal[1] = 1
+    model_id: str = Field(min_length=1)
+    made_from: str
+    """In words, for instance ``the validation split of simbench``."""
+    simulated: bool
+    n_detections: int = Field(ge=1)
+    n_sources: int = Field(ge=1)
+    with_text: RuleSet | None
+    """For detections that have a text beside their spectrum."""
+    spectrum_only: RuleSet
+
+    def to_json(self) -> str:
+        """Return the document."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, origin: str = CALIBRATION) -> Self:
+        """Return the calibration of a document.
+
+        Raises
+        ------
+        BundleError
+            If it is not one; the message names the field.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as exc:
+            first = exc.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the document"
+            raise BundleError(
+                f"{origin} is no calibration: {where}: {first['msg']}: write it anew with "
+                "`chandra-search calibrate`, or delete it to do without intervals"
+            ) from exc
+
+    def in_words(self) -> str:
+        """Return what was calibrated on."""
+        kind = "simulated" if self.simulated else "observed"
+        return (
+            f"{self.made_from}: {self.n_detections:,} {kind} detections of "
+            f"{self.n_sources:,} sources"
+        )
+
+
+def read_calibration(path: Path, model_id: str) -> Calibration:
+    """Read a calibration document.
+
+    Raises
+    ------
+    BundleError
+        If it cannot be read, is damaged, or belongs to another model.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise BundleError(
+            f"{path} cannot be read ({exc}): write it anew with `chandra-search calibrate`"
+        ) from exc
+    found = Calibration.from_json(text, str(path))
+    if found.model_id != model_id:
+        raise BundleError(
+            f"{path} belongs to model {found.model_id}, the bundle in use is {model_id}: run "
+            "`chandra-search calibrate` for this one, or use that bundle"
+        )
+    return found
+
+
+def write_calibration(calibration: Calibration, folder: Path) -> Path:
+    """Write the document into a folder, completely or not at all, and return its path.
+
+    Raises
+    ------
+    UnavailableError
+        If it cannot be written.
+    """
+    path = folder / CALIBRATION
+    draft = path.with_suffix(".json.new")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft.write_text(calibration.to_json(), encoding="utf-8")
+        draft.replace(path)
+    except OSError as exc:
+        raise UnavailableError(
+            f"{path} cannot be written ({exc.strerror}): make room or give another folder"
+        ) from exc
+    return path

@@ -1,0 +1,35 @@
+"""Whether the service can answer questions."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from common.errors import UnavailableError
+from search.api.dependencies import ServicesDep, router_of
+from search.schema import DETECTIONS, PAPERS
+from search.store.base import Engine
+
+router = router_of("service")
+
+
+class Ready(BaseModel):
+    """That questions are answered, by which engine and which model."""
+
+    status: Literal["ready"]
+    engine: Engine
+    model_id: str
+
+
+@router.get("/readyz")
+def check_readiness(services: ServicesDep) -> Ready:
+    """Answer 200 when the engine answers and holds collections of this model bundle, else 503."""
+    store, encoder = services.search.store, services.search.encoder
+    for alias in (DETECTIONS, PAPERS):
+        held = store.resolve(alias)
+        if held != f"{alias}@{encoder.model_id}":
+            raise UnavailableError(
+                f"{alias} are those of {held or 'no collection'}, the bundle in use is "
+                f"{encoder.model_id}: start the server with the bundle of the store"
+            )
+        store.count(alias)
+    return Ready(status="ready", engine=store.engine, model_id=encoder.model_id)

@@ -1,0 +1,9 @@
+"""The routes by subject: parse, call, answer."""
+
+from fastapi import APIRouter
+
+from search.api.routes import estimates, outliers, records, search, service
+
+router = APIRouter()
+for subject in (search, records, estimates, outliers, service):
+    router.include_router(subject.router)

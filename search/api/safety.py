@@ -1,0 +1,122 @@
+"""Everything that stands between the network and the routes, in one place."""
+
+from collections.abc import Callable, Sequence
+
+from fastapi import FastAPI, Request
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from common.errors import InputError
+from search.api import health
+from search.api.errors import on_http_error
+from search.api.keys import OPEN_PATHS, Keys, describe_keys, read_keys
+from search.api.limits import NO_SNIFFING, BodyLimit, ConcurrencyLimit, check_request_line
+from search.api.logs import REQUEST_ID, RequestLog
+from search.api.metrics import Metrics, RequestMetrics, metrics_router
+from search.api.rate import rate_check
+from search.settings import SearchSettings
+from search.store.base import Store
+
+Check = Callable[[Scope], None]
+
+SECURITY_HEADERS = {
+    **NO_SNIFFING,
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class SecurityHeaders:
+    """Tell browsers to believe the media type and to keep answers out of frames."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add the headers to every response."""
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, marked)
+
+
+class Gate:
+    """Let a request in when every check agrees and there is a place; else answer why not."""
+
+    def __init__(self, app: ASGIApp, checks: Sequence[Check], places: ConcurrencyLimit) -> None:
+        self.app = app
+        self.checks = checks
+        self.places = places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check, then pass on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        limited = scope["path"] not in OPEN_PATHS
+        try:
+            for check in self.checks:
+                check(scope)
+            if limited:
+                self.places.enter()
+        except HTTPException as exc:
+            await on_http_error(Request(scope), exc)(scope, receive, send)
+            return
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            if limited:
+                self.places.leave()
+
+
+def add_safety(api: FastAPI, settings: SearchSettings) -> None:
+    """Put keys, limits, request ids, logs and metrics before the routes of an application.
+
+    It adds ``/metrics`` and ``/readyz``, which read ``api.state.services``. Everything of the
+    settings is checked here, so that a mistake stops the start and not a request.
+    """
+    keys = Keys(settings)
+    rate = rate_check(settings)
+    counted: list[Check] = [rate] if rate else []
+    checks: list[Check] = [check_request_line, keys.identify, *counted, keys.authorise]
+
+    def store() -> Store:
+        found: Store = api.state.services.search.store
+        return found
+
+    metrics = Metrics(store)
+    # The last one added is the first to see a request.
+    api.add_middleware(BodyLimit, max_mb=settings.max_upload_mb)
+    api.add_middleware(Gate, checks=checks, places=ConcurrencyLimit(settings.max_concurrent))
+    if origins := read_origins(settings):
+        api.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["X-API-Key", "Authorization", "Content-Type", REQUEST_ID],
+            expose_headers=[REQUEST_ID, "X-Next-Cursor", "X-Warnings", "Retry-After"],
+        )
+    api.add_middleware(SecurityHeaders)
+    api.add_middleware(RequestMetrics, metrics=metrics)
+    api.add_middleware(RequestLog)
+    if read_keys(settings):
+        describe_keys(api)
+    api.include_router(health.router)
+    api.include_router(metrics_router(metrics))
+
+
+def read_origins(settings: SearchSettings) -> list[str]:
+    """Return the origins that may ask from a browser; ``*`` is refused."""
+    origins = [one.strip().rstrip("/") for one in settings.cors_origins.split(",") if one.strip()]
+    for origin in origins:
+        if not origin.startswith(("http://", "https://")) or "*" in origin:
+            raise InputError(
+                f"CHANDRA_CORS_ORIGINS names {origin!r}: give whole origins, "
+                "https://example.org for instance, separated by commas"
+            )
+    return origins

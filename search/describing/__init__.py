@@ -1,0 +1,1 @@
+"""A spectrum in plain language, each statement with its evidence."""

@@ -1,0 +1,1 @@
+"""What neighbours tell: estimates with error bars, classes, outliers."""

@@ -1,0 +1,1 @@
+"""Answers as text: a table for people, JSON, CSV, ECSV and VOTable."""
