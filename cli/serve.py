@@ -14,11 +14,12 @@ from cli.output import Report, answers, print_json, say, stages, track
 from common.errors import InputError
 from ingest.simulate import simulate
 from search.api.keys import require_keys_beyond_this_machine
+from search.api.logs import log_as_json
 from search.app import create_app
 from search.filters import DetectionFilter
-from search.rendering.formats import render
+from search.rendering.formats import render, render_estimates
 from search.results import Arrange, Page, Target
-from search.service import SearchService
+from search.services import Services
 from search.settings import SearchSettings
 from workers.bootstrap import open_pipeline
 
@@ -76,7 +77,7 @@ def demo(
     port: Port = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Fill a store of its own (DATA_DIR/demo) with simulated data, ask three questions, serve.
+    """Fill a store of its own (DATA_DIR/demo) with simulated data, ask four questions, serve.
 
     Nothing simulated gets into your own store. Everything shown is marked as simulated.
     """
@@ -91,13 +92,18 @@ def demo(
         report = Report(track(pipeline.ingest_dataset(dataset), "summaries and spectra", total))
     report.print(each=False)
     with opened(settings) as services:
-        _ask_three(services.search, dataset.detections[0].key)
+        _ask_four(services, dataset.detections[0].key)
+    say(
+        "more: chandra-search classify, describe, outliers, facets, each with --help and "
+        f"--data-dir {settings.data_dir}"
+    )
     if serve_after:
         _serve(settings)
 
 
-def _ask_three(service: SearchService, key: str) -> None:
+def _ask_four(services: Services, key: str) -> None:
     """Ask one question of each kind and print the answers."""
+    service = services.search
     of_class = DetectionFilter(classes=("AGN",), where="flux_significance_b >= 5")
     five = Arrange(limit=5)
     stored = service.detection(key).payload
@@ -121,6 +127,11 @@ def _ask_three(service: SearchService, key: str) -> None:
     )
     for title, to, page in questions:
         answers.print(render(page.hits, "table", title=title, to=to))
+    estimates = services.estimator.estimate(service.subject(key))
+    title = (
+        f"4. What are its values: {stored['source_name']}, from other sources' spectra and texts"
+    )
+    answers.print(render_estimates([estimates], "table", title=title))
 
 
 def _serve(settings: SearchSettings) -> None:
@@ -130,7 +141,15 @@ def _serve(settings: SearchSettings) -> None:
         f"serving {settings.data_dir} at http://{settings.host}:{settings.port} "
         "(try it at /docs); Ctrl-C stops"
     )
-    uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning")
+    log_as_json()
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
 
 
 def _require_right_and_room(settings: SearchSettings) -> None:

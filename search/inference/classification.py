@@ -72,12 +72,12 @@ class Classifier:
         using = rule.representation if rule else SHARED_SPECTRUM
         voters = k or (rule.k if rule else K)
         near = neighbourhoods(
-            self._store, subject, {using: voters}, _FIELDS, query_filter, [_UNKNOWN]
+            self._store, subject, {using: voters}, {using: _FIELDS}, query_filter, [_UNKNOWN]
         )[using]
         like = (
-            neighbourhoods(self._store, subject, {SPECTRUM: rules.near_k}, ["key"], query_filter)[
-                SPECTRUM
-            ]
+            neighbourhoods(
+                self._store, subject, {SPECTRUM: rules.near_k}, {SPECTRUM: ["key"]}, query_filter
+            )[SPECTRUM]
             if rules
             else None
         )

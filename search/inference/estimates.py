@@ -1,6 +1,6 @@
 """The 20 variables of a spectrum, estimated from its neighbours with calibrated intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -34,7 +34,7 @@ K = 10
 FEWEST = 3
 """With fewer neighbours that have a value there is no estimate, unless fewer were asked for."""
 _FETCHED = 2  # times as many neighbours as needed, for some lack a value
-_FIELDS = ["key", "source_name", *VARIABLE_NAMES]
+_NAMES = ["key", "source_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,10 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Known:
-    """Neighbours in one representation, with their values, shape (n, 20), NaN where unknown."""
+    """Neighbours in one representation, with the values that its rules ask for.
+
+    Shape (n, 20), NaN where unknown or not asked for.
+    """
 
     ids: list[UUID]
     names: list[str]
@@ -112,8 +115,9 @@ class Estimator:
             name: _rule(calibrated, name, k, weighting, representation) for name in VARIABLE_NAMES
         }
         limits = _limits(rules, calibrated)
-        found = neighbourhoods(self._store, subject, limits, _FIELDS, query_filter)
-        known = {name: _known(near) for name, near in found.items()}
+        fields = {name: _fields(rules, name) for name in limits}
+        found = neighbourhoods(self._store, subject, limits, fields, query_filter)
+        known = {name: _known(near, fields[name]) for name, near in found.items()}
         estimates = {
             name: _estimate(name, column, rule, known, subject)
             for column, (name, rule) in enumerate(rules.items())
@@ -169,16 +173,21 @@ def _limits(rules: Mapping[str, _Rule], calibrated: RuleSet | None) -> dict[str,
     return limits
 
 
-def _known(near: Neighbourhood) -> _Known:
-    payloads = [point.payload or {} for point in near.points]
-    values = np.array(
-        [[payload.get(name, np.nan) for name in VARIABLE_NAMES] for payload in payloads],
-        dtype=np.float64,
-    ).reshape(len(payloads), len(VARIABLE_NAMES))
-    places = range(len(payloads))
+def _fields(rules: Mapping[str, _Rule], representation: str) -> list[str]:
+    """Return the payload fields to read of neighbours in a representation."""
+    wanted = [name for name, rule in rules.items() if representation in rule.representations]
+    return [*_NAMES, *wanted]
+
+
+def _known(near: Neighbourhood, fields: Sequence[str]) -> _Known:
+    n = len(near.points)
+    values = np.full((n, len(VARIABLE_NAMES)), np.nan)
+    for column, name in enumerate(VARIABLE_NAMES):
+        if name in fields:
+            values[:, column] = [(point.payload or {}).get(name, np.nan) for point in near.points]
     return _Known(
-        ids=[near.id(place) for place in places],
-        names=[near.name(place) for place in places],
+        ids=[near.id(place) for place in range(n)],
+        names=[near.name(place) for place in range(n)],
         distance=near.distance,
         values=values,
         known=np.isfinite(values),

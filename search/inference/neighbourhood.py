@@ -63,7 +63,7 @@ def neighbourhoods(
     store: Store,
     subject: Subject,
     limits: Mapping[str, int],
-    fields: list[str],
+    fields: Mapping[str, list[str]],
     query_filter: DetectionFilter | None,
     must_not: Sequence[models.Condition] = (),
 ) -> dict[str, Neighbourhood]:
@@ -77,8 +77,8 @@ def neighbourhoods(
         Who is asked about.
     limits : mapping of str to int
         How many neighbours in each representation; one engine query each.
-    fields : list of str
-        Payload fields to return.
+    fields : mapping of str to list of str
+        Payload fields to return in each representation; reading them takes most of the time.
     query_filter : DetectionFilter or None
         Which detections may be neighbours.
     must_not : sequence of Condition
@@ -94,7 +94,7 @@ def neighbourhoods(
     if excluded:
         condition = models.Filter(must=[condition] if condition else None, must_not=excluded)
     queries = [
-        NearestQuery(subject.vectors[name], name, condition, limit, with_payload=fields)
+        NearestQuery(subject.vectors[name], name, condition, limit, with_payload=fields[name])
         for name, limit in limits.items()
     ]
     answers = store.query_batch(DETECTIONS, queries)

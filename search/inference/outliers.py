@@ -9,7 +9,6 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 from qdrant_client import models
-from sklearn.ensemble import IsolationForest
 
 from common.errors import InvalidQueryError, NotFoundError
 from common.ports import Float32Array, Progress, no_progress
@@ -286,6 +285,8 @@ class OutlierFinder:
 
 
 def _forest_scores(vectors: Float32Array, seed: int, progress: Progress) -> FloatArray:
+    from sklearn.ensemble import IsolationForest  # takes a second to load, which few commands need
+
     progress("growing the forest", 0, None)
     forest = IsolationForest(n_estimators=N_TREES, random_state=seed).fit(vectors)
     blocks = []

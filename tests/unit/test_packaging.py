@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOMS = ("common", "ingest", "encoders", "search", "workers", "cli")
+ROOMS = ("common", "ingest", "encoders", "search", "workers", "cli", "chandra_client")
 
 
 @pytest.mark.parametrize("room", ROOMS)
