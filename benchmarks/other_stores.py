@@ -20,6 +20,7 @@ import lancedb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from lancedb.index import Bitmap, BTree, IvfFlat
 from synthetic import (
     N_DETECTIONS,
     WANTED_CLASS,
@@ -45,9 +46,9 @@ def chandra(sky: Sky, folder: Path) -> list[Ask]:
     from qdrant_client import models
 
     store = EmbeddedStore(folder)
-    store.create_collection(
-        DETECTIONS, CollectionSchema({SHARED_SPECTRUM: VectorField(WIDTH)}, DETECTION_FIELDS)
-    )
+    indexes = {name: DETECTION_FIELDS[name] for name in ("class_path", "hard_hs")}
+    schema = CollectionSchema({SHARED_SPECTRUM: VectorField(WIDTH)}, indexes)
+    store.create_collection(DETECTIONS, schema)
     hardness = sky.variables["hard_hs"]
     for start in range(0, len(sky.vectors), 2_000):
         store.upsert(
@@ -87,9 +88,11 @@ def lance(sky: Sky, folder: Path) -> list[Ask]:
         "hard_hs": sky.variables["hard_hs"],
     }
     table = lancedb.connect(folder).create_table("detections", pa.table(columns))
-    table.create_index(metric="cosine", index_type="IVF_FLAT", num_partitions=512)
-    table.create_scalar_index("source_class", index_type="BITMAP")
-    table.create_scalar_index("hard_hs", index_type="BTREE")
+    partitions = max(1, len(sky.vectors) // 1_000)
+    cosine = IvfFlat(distance_type="cosine", num_partitions=partitions)
+    table.create_index("vector", config=cosine)
+    table.create_index("source_class", config=Bitmap())
+    table.create_index("hard_hs", config=BTree())
     condition = f"source_class = '{WANTED_CLASS}' AND hard_hs > {WANTED_HARDNESS}"
 
     def asking(probes: int) -> Ask:
@@ -101,7 +104,7 @@ def lance(sky: Sky, folder: Path) -> list[Ask]:
 
         return ask
 
-    return [asking(probes) for probes in (20, 50, 100, 200, 512)]
+    return [asking(probes) for probes in (10, 20, 50, 100, partitions)]
 
 
 def chroma(sky: Sky, folder: Path) -> list[Ask]:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cli.option_groups import Paging
 from cli.output import say, stages
-from common.errors import InputError
+from common.errors import InputError, InvalidQueryError
 from search.app import open_services
 from search.rendering.formats import Format, render
 from search.results import Arrange, Page, Target
@@ -151,6 +151,10 @@ def _all(ask: Callable[[Arrange], Page], arrange: Arrange) -> Page:
         hits = [*page.hits]
         while page.cursor:
             progress("answers", len(hits), None)
-            page = ask(replace(arrange, cursor=page.cursor))
+            try:
+                page = ask(replace(arrange, cursor=page.cursor))
+            except InvalidQueryError as exc:  # as deep as a question reaches: keep what there is
+                say(f"not all: {exc}")
+                return Page(hits, page.cursor)
             hits += page.hits
     return Page(hits)

@@ -1,11 +1,13 @@
 """The options that narrow a search down, the same for every command."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from common.errors import InvalidQueryError
 from search.api.narrowing import read_ranges
@@ -147,19 +149,19 @@ class Narrowing:
     def detections(self) -> DetectionFilter:
         """Return the restriction of detections; options of papers are refused."""
         given = self._fields("detections", self._given())
-        try:
-            return DetectionFilter.model_validate(given)
-        except ValidationError as exc:
-            raise _refusal(exc, "detections") from exc
+        with _in_options("detections"):
+            narrowed = DetectionFilter.model_validate(given)
+            narrowed.to_qdrant()  # refuses what no filter can be before a store is opened
+        return narrowed
 
     def papers(self) -> PaperFilter:
         """Return the restriction of papers; options of detections are refused."""
         years = {name: day.year for name, day in self._days().items() if day}
         given = self._fields("papers", self._given() | years)
-        try:
-            return PaperFilter.model_validate(given)
-        except ValidationError as exc:
-            raise _refusal(exc, "papers") from exc
+        with _in_options("papers"):
+            narrowed = PaperFilter.model_validate(given)
+            narrowed.to_qdrant()  # refuses what no filter can be before a store is opened
+        return narrowed
 
     def _given(self) -> dict[str, Any]:
         """Return what was given, by option."""
@@ -210,10 +212,16 @@ def _day(text: str, of_year: str) -> date:
         ) from exc
 
 
-def _refusal(exc: ValidationError, to: Target) -> InvalidQueryError:
-    """Return what pydantic found wrong, in terms of the options."""
-    said = []
-    for error in exc.errors():
-        field = str(error["loc"][0]) if error["loc"] else "where"
-        said.append(f"--{_FIELDS[to].get(field, field)}: {error['msg']}")
-    return InvalidQueryError("; ".join(said))
+@contextmanager
+def _in_options(to: Target) -> Iterator[None]:
+    """Let what a filter refuses name options of the command line, not fields of the filter."""
+    options = _FIELDS[to]
+    try:
+        yield
+    except InvalidQueryError as exc:
+        said = re.sub(
+            rf"(?:(?<=; )|^)(?:{'|'.join(options)})(?=:| \()|\b(?:observed|year)_(?:from|to)\b",
+            lambda found: f"--{options[found[0]]}",
+            str(exc),
+        )
+        raise InvalidQueryError(said) from exc

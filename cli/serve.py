@@ -94,8 +94,8 @@ def demo(
     with opened(settings) as services:
         _ask_four(services, dataset.detections[0].key)
     say(
-        "more: chandra-search classify, describe, outliers, facets, each with --help and "
-        f"--data-dir {settings.data_dir}"
+        "more: chandra-search estimate, classify, describe, outliers, facets, each with --help "
+        f"and --data-dir {settings.data_dir}"
     )
     if serve_after:
         _serve(settings)
@@ -149,6 +149,7 @@ def _serve(settings: SearchSettings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        http="h11",  # the other one takes headers of any length into memory
     )
 
 

@@ -6,6 +6,7 @@ back as text, for the caller to validate: servers that imitate the interface tak
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -70,12 +71,14 @@ class OpenAIService:
     def _client(self) -> "OpenAI":
         import openai
 
-        return openai.OpenAI(
+        client = openai.OpenAI(
             api_key=self._key(),
             base_url=self.base_url,
             timeout=self._settings.openai_timeout_s,
             max_retries=self._settings.openai_max_retries,
         )
+        weakref.finalize(self, client.close)  # or its sockets are left to the garbage collector
+        return client
 
     def _key(self) -> str:
         secret = self._settings.openai_api_key

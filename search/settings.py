@@ -34,6 +34,9 @@ class SearchSettings(BaseSettings):
     max_upload_mb: float = Field(default=64.0, gt=0)
     """Largest file that the HTTP API accepts, in MiB."""
 
+    max_upload_s: float = Field(default=60.0, gt=0)
+    """Longest time that a body may take to arrive, in seconds."""
+
     max_query_characters: int = Field(default=10_000, gt=0)
     """Longest question that is read."""
 

@@ -26,6 +26,7 @@ def create_api(services: Services, settings: SearchSettings) -> FastAPI:
         title="chandra-search", version=version("chandra-search"), description=DESCRIPTION
     )
     api.state.services = services
+    api.state.max_upload_mb = settings.max_upload_mb
     add_error_handlers(api)
     api.include_router(router)
     api.include_router(scs.router)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from difflib import get_close_matches
 from http import HTTPStatus
+from reprlib import Repr
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -22,6 +23,10 @@ STATUS: dict[type[ChandraSearchError], HTTPStatus] = {
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 MISTAKES_SHOWN = 5
+LONGEST_NAME = 80
+
+_shorten = Repr()  # reads no more of a large input than it shows
+_shorten.maxstring = _shorten.maxother = 100
 
 
 class Problem(BaseModel):
@@ -91,7 +96,8 @@ def on_validation_error(request: Request, exc: Exception) -> JSONResponse:
 
 def _mistake(mistake: Mapping[str, Any]) -> str:
     """Return one sentence on one mistake that pydantic found."""
-    place = ".".join(str(part) for part in mistake["loc"] if part not in ("query", "body", "path"))
+    parts = (str(part) for part in mistake["loc"] if part not in ("query", "body", "path"))
+    place = ".".join(part[:LONGEST_NAME] for part in parts)
     match mistake["type"]:
         case "json_invalid":
             reason = mistake.get("ctx", {}).get("error", mistake["msg"])
@@ -101,8 +107,8 @@ def _mistake(mistake: Mapping[str, Any]) -> str:
         case "extra_forbidden":
             near = get_close_matches(place, PARAMETERS, n=1)
             hint = f"did you mean {near[0]}?" if near else "see /docs for the parameters there are"
-            return f"{place[:80]} is not known here: {hint}"
-    given = repr(mistake.get("input"))
+            return f"{place} is not known here: {hint}"
+    given = _shorten.repr(mistake.get("input"))
     shown = given if len(given) <= 60 else f"{given[:57]}…"
     return f"{place or 'the body'} is {shown}: {mistake['msg']}"
 

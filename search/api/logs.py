@@ -80,7 +80,7 @@ class RequestLog:
                 route=route_of(scope),
                 status=status,
                 duration_ms=round(1000 * (time.perf_counter() - started), 1),
-                caller=scope.get("caller") or (scope.get("client") or ("unknown",))[0],
+                caller=scope.get("caller") or str((scope.get("client") or ("unknown",))[0])[:45],
                 error=scope.get("error"),
             )
 

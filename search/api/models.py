@@ -16,7 +16,7 @@ from search.queries.questions import MAX_EXAMPLES, MAX_QUESTIONS, Question
 from search.rendering.formats import Format
 from search.results import Arrange, Ranking, Target
 
-Bin = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Bin = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False, strict=True)]
 Component = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False, strict=True)]
 Cone = Annotated[
     str,
@@ -27,6 +27,8 @@ Cone = Annotated[
     ),
 ]
 MAX_VECTOR = 4096
+MAX_BATCH_ANSWERS = 10_000
+MAX_BATCH_CONES = 20
 
 
 class Formatted(Narrowing):
@@ -227,7 +229,7 @@ class Numbers(BaseModel):
         description="Counts in the 400 equal bins from 0.5 to 8 keV.",
     )
     exposure_s: float = Field(
-        gt=0, le=1e9, allow_inf_nan=False, strict=True, description="Exposure in seconds."
+        ge=1e-3, le=1e9, allow_inf_nan=False, strict=True, description="Exposure in seconds."
     )
 
     def spectrum(self) -> Spectrum:
@@ -317,6 +319,11 @@ class BatchBody(BaseModel):
     def _answered_as_json(cls, questions: Sequence[Options]) -> Sequence[Options]:
         if any(question.format not in (None, "json") for question in questions):
             raise ValueError("a batch is answered as JSON: leave format out")
+        if (answers := sum(question.limit for question in questions)) > MAX_BATCH_ANSWERS:
+            raise ValueError(
+                f"their limits come to {answers:,} answers, a batch has at most "
+                f"{MAX_BATCH_ANSWERS:,}: lower the limits, or ask in several batches"
+            )
         return questions
 
 

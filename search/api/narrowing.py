@@ -1,6 +1,6 @@
 """The fields of the filters as parameters, each spelled once: where the filter is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, TypeVar, get_origin
 
 from pydantic import (
@@ -11,6 +11,7 @@ from pydantic import (
     create_model,
     field_validator,
 )
+from qdrant_client import models
 
 from common.errors import InvalidQueryError
 from search.filters import DetectionFilter, PaperFilter
@@ -20,6 +21,8 @@ Filter = DetectionFilter | PaperFilter
 FilterT = TypeVar("FilterT", DetectionFilter, PaperFilter)
 ModelT = TypeVar("ModelT", bound="Narrowing")
 Ends = tuple[float | None, float | None]
+
+MAX_CONES = 10
 
 Text = Annotated[str, Field(max_length=500)]
 
@@ -85,7 +88,9 @@ class Narrowing(BaseModel):
             )
         if "ranges" in given:
             given["ranges"] = read_ranges(given["ranges"])
-        return kind.model_validate(given)
+        narrowed = kind.model_validate(given)
+        check_cones([narrowed], MAX_CONES)
+        return narrowed
 
 
 def narrowed_by(*kinds: type[Filter]) -> Callable[[type[ModelT]], type[ModelT]]:
@@ -157,6 +162,23 @@ def check_text(item: Any) -> None:  # noqa: ANN401
         raise ValueError("it holds the character U+0000: leave it out")
     if "\ufffd" in item or any("\ud800" <= character <= "\udfff" for character in item):
         raise ValueError("it is no valid text: encode it as UTF-8")
+
+
+def check_cones(filters: Iterable[Filter], most: int) -> None:
+    """Refuse filters of many cones, each of which is a question to the engine of its own."""
+    n_cones = sum(_n_cones(one) for one in filters)
+    if n_cones > most:
+        raise InvalidQueryError(
+            f"{n_cones} cones in one question or batch, at most {most} are looked at: leave some "
+            "out, or ask several times"
+        )
+
+
+def _n_cones(query_filter: Filter) -> int:
+    if "cone" not in f"{query_filter.model_fields_set}{query_filter.where}".lower():
+        return 0  # most filters are read once only, later
+    condition = query_filter.to_qdrant() or models.Filter()
+    return condition.model_dump_json(exclude_none=True).count('"geo_radius":')
 
 
 def _plural(kind: type[Filter]) -> Target:

@@ -2,31 +2,34 @@
 
 import math
 import time
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from fastapi import HTTPException
 from limits import RateLimitItem, parse_many
 from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from limits.strategies import FixedWindowRateLimiter
 from starlette.types import Scope
 
 from common.errors import InputError
 from search.api.keys import OPEN_PATHS, read_keys
 from search.settings import DEFAULT_RATE, SearchSettings
 
+LONGEST_ADDRESS = 45
+
 
 class RateCheck:
-    """Turn away who has asked too often in the time that lies behind; counts are in memory."""
+    """Turn away who has asked too often since the first request; counts are in memory."""
 
     def __init__(self, rate: RateLimitItem) -> None:
         self._rate = rate
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        # The moving window of this library never forgets a caller, its memory grows without end.
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
     def __call__(self, scope: Scope) -> None:
         """Count a request under its ``scope["caller"]`` or address, or raise HTTPException."""
         if scope["path"] in OPEN_PATHS:
             return
-        client = scope.get("client")
-        caller = scope.get("caller") or (client[0] if client else "unknown")
+        caller = scope.get("caller") or address_of(scope)
         if self._limiter.hit(self._rate, caller):
             return
         window = self._limiter.get_window_stats(self._rate, caller)
@@ -34,6 +37,19 @@ class RateCheck:
         raise HTTPException(
             429, f"more than {self._rate}: ask again in {wait} s", {"Retry-After": str(wait)}
         )
+
+
+def address_of(scope: Scope) -> str:
+    """Return the address of a client; of IPv6 the /64 network, of which one client has them all."""
+    client = scope.get("client")
+    host = str(client[0])[:LONGEST_ADDRESS] if client else "unknown"
+    try:
+        address = ip_address(host)
+    except ValueError:  # what a proxy said
+        return host
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
+    return host
 
 
 def rate_check(settings: SearchSettings) -> RateCheck | None:

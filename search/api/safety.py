@@ -91,7 +91,7 @@ def add_safety(api: FastAPI, settings: SearchSettings) -> None:
 
     metrics = Metrics(store)
     # The last one added is the first to see a request.
-    api.add_middleware(BodyLimit, max_mb=settings.max_upload_mb)
+    api.add_middleware(BodyLimit, max_mb=settings.max_upload_mb, max_s=settings.max_upload_s)
     api.add_middleware(Gate, checks=checks, places=ConcurrencyLimit(settings.max_concurrent))
     if origins := read_origins(settings):
         api.add_middleware(

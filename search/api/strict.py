@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 
+MAX_NAMES = 1000
+
 
 def read_json(body: bytes) -> Any:  # noqa: ANN401
     """Return what a JSON document holds; one that names a field twice is refused."""
@@ -25,6 +27,10 @@ def read_json(body: bytes) -> Any:  # noqa: ANN401
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_NAMES:
+        raise HTTPException(
+            400, f"the body has an object of {len(pairs):,} fields, more than {MAX_NAMES:,}"
+        )
     document = dict(pairs)
     if len(document) < len(pairs):
         names = [name for name, _ in pairs]

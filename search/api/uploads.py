@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Semaphore
 from typing import Any, Generic
 
 from fastapi import HTTPException, Request, UploadFile
@@ -21,6 +22,10 @@ from search.api.models import Formatted, Numbers, OptionsT, Upload
 from search.api.strict import read_json
 
 MAX_FIELDS = 100
+UNPACKED = 4
+"""How many times larger than the largest upload a file may be after decompression."""
+
+_readers = Semaphore(2)  # files are held in memory, what comes gzipped for many times its size
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +34,14 @@ class Posted(Generic[OptionsT]):
 
     given: Numbers | Upload
     options: OptionsT
+    max_mb: float
 
     def spectrum(self) -> Spectrum:
         """Return the spectrum, or raise InputError if it is no usable one."""
-        return self.given.spectrum() if isinstance(self.given, Numbers) else _read(self.given)
+        if isinstance(self.given, Numbers):
+            return self.given.spectrum()
+        with _readers:
+            return _read(self.given, self.max_mb)
 
 
 class PostedBody(Generic[OptionsT]):
@@ -43,12 +52,13 @@ class PostedBody(Generic[OptionsT]):
 
     async def __call__(self, request: Request) -> AsyncIterator[Posted[OptionsT]]:
         """Give the body, uploaded files open until the request is answered."""
+        max_mb = UNPACKED * request.app.state.max_upload_mb
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":
-            yield self._posted(Numbers, read_json(await request.body()))
+            yield self._posted(Numbers, read_json(await request.body()), max_mb)
         elif kind == "multipart/form-data":
             async with request.form(max_files=2, max_fields=MAX_FIELDS) as form:
-                yield self._posted(Upload, _fields(form))
+                yield self._posted(Upload, _fields(form), max_mb)
         else:
             raise HTTPException(
                 415,
@@ -56,7 +66,12 @@ class PostedBody(Generic[OptionsT]):
                 "(curl -F file=@source.pha), or application/json with counts and exposure_s",
             )
 
-    def _posted(self, kind: type[Numbers] | type[Upload], body: Any) -> Posted[OptionsT]:  # noqa: ANN401
+    def _posted(
+        self,
+        kind: type[Numbers] | type[Upload],
+        body: Any,  # noqa: ANN401
+        max_mb: float,
+    ) -> Posted[OptionsT]:
         """Split a body in two; mistakes are answered like those that the framework finds."""
         if not isinstance(body, Mapping):
             raise RequestValidationError(
@@ -69,7 +84,7 @@ class PostedBody(Generic[OptionsT]):
         options = _checked(self.options, rest, mistakes)
         if given is None or options is None:
             raise RequestValidationError(mistakes)
-        return Posted(given, options)
+        return Posted(given, options, max_mb)
 
 
 def documented(options: type[Formatted], example: dict[str, Any]) -> dict[str, Any]:
@@ -97,13 +112,13 @@ def _fields(form: FormData) -> dict[str, Any]:
     return {name: values if len(values) > 1 else values[0] for name, values in lists.items()}
 
 
-def _read(upload: Upload) -> Spectrum:
+def _read(upload: Upload, max_mb: float) -> Spectrum:
     with TemporaryDirectory(prefix="chandra-search-") as folder:
         path = _saved(upload.file, Path(folder, "spectrum"))
         if upload.rmf is None:
-            found = read_observed(path)
+            found = read_observed(path, max_mb=max_mb)
         else:
-            found = read_pha(path, rmf=_saved(upload.rmf, Path(folder, "response")))
+            found = read_pha(path, rmf=_saved(upload.rmf, Path(folder, "response")), max_mb=max_mb)
     if upload.row > len(found):
         raise InvalidSpectrumError(f"{path.name} has {len(found)} spectra: row is {upload.row}")
     return found[upload.row - 1].spectrum

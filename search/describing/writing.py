@@ -182,7 +182,11 @@ class OpenAIWriter:
 
     @cached_property
     def _prompt(self) -> str:
-        return files("search.describing").joinpath("prompts/description.md").read_text(encoding="utf-8")
+        return (
+            files("search.describing")
+            .joinpath("prompts/description.md")
+            .read_text(encoding="utf-8")
+        )
 
 
 def _parsed(content: str | bytes) -> _Statements | None:

@@ -12,8 +12,8 @@ from search.queries.pages import Cursor, Place, after, cursor_of
 from search.queries.questions import Asked
 from search.results import Hit, Page
 from search.schema import DETECTIONS
+from search.store.base import MAX_DIVERSE, NearestQuery, Store
 from search.store.base import MAX_LIMIT as MAX_DEPTH
-from search.store.base import NearestQuery, Store
 
 Point = models.ScoredPoint
 
@@ -29,9 +29,12 @@ def first_query(asked: Asked) -> NearestQuery | None:
     cursor = cursor_of(arrange, asked.fingerprint, 2)
     if cursor is not None and cursor.place[0] == _AFTER_ALL:
         return None
-    # One more than the page holds tells whether there is another, and whether scores are tied.
-    wanted = arrange.limit * (_PER_GROUP if arrange.by_source else 1) + 1
-    limit = min(wanted + (cursor.seen if cursor else 0), MAX_DEPTH)
+    wanted = arrange.limit * (_PER_GROUP if arrange.by_source else 1)
+    if arrange.diversity:  # one page only
+        limit = min(wanted, MAX_DIVERSE)
+    else:
+        # One more than the page holds tells whether there is another, and whether scores are tied.
+        limit = min(wanted + 1 + (cursor.seen if cursor else 0), MAX_DEPTH)
     whole = cursor is None and not arrange.by_source
     return NearestQuery(
         asked.vector,

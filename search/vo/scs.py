@@ -54,7 +54,7 @@ _USUAL = (
     "has_spectrum",
     "simulated",
 )
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _COUNT = re.compile(r"\+?\d{1,18}")
 
 _VOTABLE = {MEDIA_TYPE: {"schema": {"type": "string"}}}

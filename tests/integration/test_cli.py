@@ -123,9 +123,9 @@ def test_cli_estimates_classifies_and_describes_a_real_file(store, spectra):
     query = spectra / "3c273_459" / "3c273.pi"
     (estimates,) = answer("estimate", query, "--k", 3, data_dir=store)
     assert estimates["name"] == "3c273.pi"
-    known = [one for one in estimates["estimates"].values() if one["value"] is not None]
-    assert len(known) >= 10
-    assert all(one["neighbours"] for one in known)
+    # Only one of the real sets is in the catalogue: values are not invented from one neighbour.
+    assert all(one["value"] is None for one in estimates["estimates"].values())
+    assert any("too few neighbours" in note for note in estimates["notes"])
     assert answer("classify", query, data_dir=store)["levels"]
     described = run("describe", query, data_dir=store).stdout
     assert "[1]" in described
@@ -229,7 +229,7 @@ def test_cli_kill_9_during_ingestion_loses_nothing_acknowledged(tmp_path):
     assert again["unchanged"] == report["ingested"] + report["unchanged"]
 
 
-def test_cli_demo_answers_three_questions_from_simulated_data(tmp_path):
+def test_cli_demo_answers_four_questions_from_simulated_data(tmp_path):
     done = run("demo", "--n", 120, "--no-serve", data_dir=tmp_path)
     assert "1. Text -> spectra" in done.stdout
     assert "2. Spectrum -> papers" in done.stdout

@@ -258,7 +258,7 @@ def test_cli_papers_are_summarised_by_the_model_at_a_cost_that_is_printed(
     assert "6 written by gpt-4o-mini" in done.stderr
     assert "4,200 tokens read, 600 written, about $0.0010" in done.stderr
     found = run("search", "text", "quasar", "--to", "papers", "--json", data_dir=tmp_path / "one")
-    payload = json.loads(found.stdout)[0]["payload"]
+    payload = json.loads(found.stdout)["answers"][0]["payload"]
     assert payload["summary_method"] == "openai:gpt-4o-mini"
     assert payload["summary"] == SECTIONS
     assert len(server.asked) == 6

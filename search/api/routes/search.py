@@ -8,6 +8,7 @@ from fastapi import Depends, Query, Response
 from search.api.answers import described, document_of
 from search.api.dependencies import Identifier, ReplyDep, ServicesDep, router_of
 from search.api.models import (
+    MAX_BATCH_CONES,
     BatchBody,
     ConeQuery,
     ExamplesBody,
@@ -18,6 +19,7 @@ from search.api.models import (
     VectorBody,
 )
 from search.api.models_answers import Answers, Batch
+from search.api.narrowing import check_cones
 from search.api.uploads import Posted, PostedBody, documented
 from search.cone import Cone
 
@@ -105,7 +107,9 @@ def search_vector(
 @router.post("/v1/search/batch")
 def search_batch(body: BatchBody, services: ServicesDep) -> Batch:
     """Answer up to 100 questions at once, as JSON, in their order."""
-    pages = services.search.batch([question.as_question() for question in body.questions])
+    questions = [question.as_question() for question in body.questions]
+    check_cones((one.query_filter for one in questions if one.query_filter), MAX_BATCH_CONES)
+    pages = services.search.batch(questions)
     return Batch.model_validate({"pages": [document_of(page) for page in pages]})
 
 

@@ -52,8 +52,8 @@ def test_narrowing_fills_every_field_of_the_filter_of_papers():
         where="year > 2000",
         first="2001-05-31",
         last="2004",
-        has=["abstract"],
-        lacks=["journal"],
+        has=["journal"],
+        lacks=["source"],
         source=["M 31"],
         author=["Ueda, Y."],
         bibcode=["2004A&A...426...11P"],
@@ -106,3 +106,19 @@ def test_narrowing_reads_any_range_it_could_write(low, high):
             Narrowing(ranges=[text]).detections().to_qdrant()
     else:
         assert Narrowing(ranges=[text]).detections().ranges == {"hard_hs": (low, high)}
+
+
+@pytest.mark.parametrize(
+    ("to", "given_", "said"),
+    [
+        ("detections", {"first": "2005", "last": "2001"}, "^--from 2005-01-01 is beyond --until"),
+        ("papers", {"first": "2005", "last": "2001"}, "^--from 2005 is beyond --until 2001"),
+        ("detections", {"ranges": ["instrument:0:1"]}, "^--range: instrument"),
+        ("detections", {"has": ["source"]}, "^--has: .*source_name"),
+        ("detections", {"source": [""]}, r"^--source \(0\): "),
+        ("papers", {"classes": [""], "author": [""]}, r"^--class \(0\): .*; --author \(0\): "),
+    ],
+)
+def test_narrowing_refuses_in_terms_of_its_options(to, given_, said):
+    with pytest.raises(InvalidQueryError, match=said):
+        Narrowing(**given_).filter(to)

@@ -14,6 +14,8 @@ from small_store import (
 from common.errors import StoreLockedError, UnavailableError
 from search.api import create_api
 
+BATCH = "/v1/search/batch"
+
 
 @pytest.mark.parametrize(
     ("asked", "said"),
@@ -97,7 +99,9 @@ def without(key):
         (array([[1.0]] * 400), ["counts.0"]),
         (array([0.0] * 400), ["the same in all 400 bins"]),
         (array([7.0] * 400), ["the same in all 400 bins"]),
-        (array(exposure_s=0), ["exposure_s is 0", "greater than 0"]),
+        (array(exposure_s=0), ["exposure_s is 0", "greater than or equal to 0.001"]),
+        (array(exposure_s=5e-324), ["exposure_s is 5e-324"]),
+        (array([1e308] + [0.0] * 399), ["counts.0 is 1e+308", "less than or equal to"]),
         (array(exposure_s=-5), ["exposure_s is -5"]),
         (array(exposure_s="1000"), ["exposure_s is '1000'", "valid number"]),
         (array(limit=0), ["limit is 0"]),
@@ -287,6 +291,75 @@ def test_like_what_has_no_spectrum_says_what_to_do(client):
 def test_unknown_path_and_method_are_problems(client):
     assert_problem(client.get("/v2/anything"), 404)
     assert_problem(client.delete(TEXT), 405)
+
+
+def test_cone_search_number_of_many_digits_is_refused_without_trying_every_way_to_read_it(client):
+    asked = {"RA": "1" * 12_000 + "x", "DEC": "1", "SR": "1"}
+
+    response = client.get("/vo/scs", params=asked)
+
+    assert response.status_code == 200
+    assert "RA is " in response.text
+
+
+def cones(n, joined_by=" or "):
+    return joined_by.join(f"cone({i}, 1, 5 deg)" for i in range(n))
+
+
+def test_filter_of_many_cones_is_refused(client):
+    assert client.get(TEXT, params={"q": "x", "where": cones(10)}).status_code == 200
+    response = client.get(TEXT, params={"q": "x", "where": cones(10), "cone": "1 1 5deg"})
+
+    assert_problem(response, 422, "11 cones", "at most 10")
+    assert_problem(client.get("/v1/detections", params={"where": cones(11)}), 422, "11 cones")
+
+
+def test_names_that_look_like_cones_are_none(client):
+    names = " or ".join(f"source_name = 'cone({i}, 1, 5 deg)'" for i in range(50))
+
+    assert client.get(TEXT, params={"q": "x", "where": names}).status_code == 200
+
+
+def batch(n, **more):
+    questions = [{"kind": "text", "question": f"x{i}", **more} for i in range(n)]
+    return {"questions": questions}
+
+
+def test_batch_of_too_many_answers_is_refused(client):
+    response = client.post(BATCH, json=batch(11, limit=1000))
+
+    assert_problem(response, 422, "questions", "11,000 answers", "at most 10,000", "lower")
+    assert client.post(BATCH, json=batch(100, limit=100)).status_code == 200
+
+
+def test_batch_of_too_many_cones_is_refused(client):
+    assert client.post(BATCH, json=batch(20, cone="1 1 5deg")).status_code == 200
+    assert_problem(client.post(BATCH, json=batch(21, cone="1 1 5deg")), 422, "21 cones", "20")
+
+
+@pytest.mark.parametrize("name", ["l", "\\ud800"])
+def test_object_of_too_many_fields_is_refused(client, name):
+    body = "{" + ",".join(f'"{name}{i}": 1' for i in range(50_000)) + ', "a": 1, "a": 2}'
+
+    response = client.post(TEXT, content=body, headers={"Content-Type": "application/json"})
+
+    assert_problem(response, 400, "50,002 fields")
+
+
+def test_long_name_is_shown_shortened(client):
+    response = client.post(TEXT, json={"question": "x", "a" * 1_000_000: 1})
+
+    assert_problem(response, 422, "a" * 80 + " is not known here")
+    assert len(response.content) < 1000
+
+
+def test_upload_that_unpacks_to_far_more_than_may_be_sent_is_refused(client):
+    bomb = gzip.compress(b"SIMPLE  =                    T" + b" " * 2**23, 1)
+    assert len(bomb) < 2**20
+
+    response = client.post(SPECTRUM, files={"file": ("x.pi.gz", bomb)})
+
+    assert_problem(response, 422, "x.pi.gz", "more than 4,194,304 bytes when decompressed")
 
 
 class Broken:

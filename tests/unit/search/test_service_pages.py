@@ -51,6 +51,21 @@ def test_pages_put_together_are_every_detection_once_best_first(synthetic, limit
     assert scores == pytest.approx([by_id[hit.id] for hit in hits], abs=1e-5)
 
 
+@pytest.mark.parametrize("by_source", [False, True])
+def test_diverse_answers_may_be_as_many_as_a_page_holds(synthetic, by_source):
+    arrange = Arrange(1000, by_source=by_source, diversity=0.1)
+
+    page = synthetic.service.by_vector(
+        synthetic.question(1),
+        MODEL,
+        "detections",
+        DetectionFilter(instrument=INSTRUMENTS[:1]),
+        arrange,
+    )
+
+    assert 0 < len(page.hits) <= 1000
+
+
 def test_ties_across_the_edge_of_a_page_are_neither_lost_nor_repeated(synthetic):
     question = synthetic.vectors[0]
 

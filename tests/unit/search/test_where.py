@@ -402,3 +402,11 @@ def test_any_text_is_read_or_refused_with_our_error(text):
 def test_every_moment_of_a_day_equals_the_day(day, seconds):
     moment = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(seconds=seconds)
     assert holds(f"observed_at = '{day}'", observed_at=moment.isoformat())
+
+
+@pytest.mark.parametrize(
+    "expression", ["hard_hs > " + "1" * 9900 + "x", "cone(1, 2, " + "1" * 9900 + ")"]
+)
+def test_a_number_of_many_digits_is_refused_without_trying_every_way_to_read_it(expression):
+    with pytest.raises(InvalidQueryError, match="expected"):
+        parse_where(expression, FIELDS)

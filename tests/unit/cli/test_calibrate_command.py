@@ -1,0 +1,58 @@
+import json
+
+import pytest
+from fake_encoder import FakeEncoder
+from known_neighbours import KnownNeighbours
+
+from cli import answering
+from common.calibration import CALIBRATION, read_calibration
+from search.app import build_services, load_calibration
+from search.store.embedded import EmbeddedStore
+
+
+def open_calibrated(settings):
+    """Open a store as the command does, with an encoder that loads at once."""
+    encoder = FakeEncoder()
+    store = EmbeddedStore(settings.data_dir / "store")
+    return build_services(store, encoder, settings, load_calibration(settings, encoder.model_id))
+
+
+@pytest.fixture(scope="module")
+def large_dir(tmp_path_factory):
+    data_dir = tmp_path_factory.mktemp("large")
+    with KnownNeighbours(data_dir / "store").store:
+        return data_dir
+
+
+@pytest.fixture
+def calibrated(ask, large_dir):
+    return json.loads(ask("calibrate", "--data-dir", large_dir, "--json").out)
+
+
+def test_calibrate_writes_what_it_prints_as_json(calibrated, large_dir):
+    written = read_calibration(large_dir / CALIBRATION, FakeEncoder.model_id)
+    assert written.model_dump(mode="json") == calibrated
+    assert set(calibrated["spectrum_only"]["variables"]) == {"hard_hs", "apec_z"}
+
+
+def test_calibrate_prints_what_the_intervals_cover(ask, large_dir):
+    printed = ask("calibrate", "--data-dir", large_dir)
+    assert "Estimates of spectra alone" in printed.out
+    assert "hard_hs" in printed.out
+    assert CALIBRATION in printed.err
+
+
+def test_estimates_say_which_store_they_were_calibrated_on(ask, calibrated, large_dir, monkeypatch):
+    monkeypatch.setattr(answering, "open_services", open_calibrated)
+    printed = ask("estimate", "file/7", "--data-dir", large_dir, "--json")
+    (estimates,) = json.loads(printed.out)
+    assert "the store" in estimates["calibrated_on"]
+    assert f"{calibrated['n_detections']:,} " in estimates["calibrated_on"]
+    one = estimates["estimates"]["hard_hs"]
+    assert one["low_68"] < one["value"] < one["high_68"]
+
+
+def test_calibrate_refuses_a_store_with_too_few_detections(ask, small_dir):
+    printed = ask("calibrate", code=2)
+    assert "at least 100 of each are needed" in " ".join(printed.err.split())
+    assert not (small_dir / CALIBRATION).exists()
