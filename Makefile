@@ -23,8 +23,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)
 	$(BIN)/chandra-search demo $(DEMO)
 
+# Without stilts, VOTables are checked by pyvo and astropy only; CI installs it first.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+	@command -v stilts >/dev/null || echo "stilts is missing, its tests are skipped: apt-get install stilts"
+	$(if $(shell command -v stilts),,CHANDRA_WITHOUT_STILTS=1) $(BIN)/python -m pytest -m "not slow" $(PYTEST)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(PYTEST)

@@ -314,7 +314,7 @@ class Client:
         self,
         *fields: str,
         of: Target = "detections",
-        limit: int = 50,
+        limit: int = 1000,
         **filters: Unpack[Filters],
     ) -> dict[str, dict[str, int]]:
         """Count what fits a filter by the values of fields.

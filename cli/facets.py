@@ -28,7 +28,9 @@ def facets(
         ),
     ] = None,
     of: Of = "detections",
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Values of a field at most.")] = 50,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1000, help="The most frequent values of a field, at most.")
+    ] = 1000,
 ) -> None:
     """Count what fits a filter, by class, instrument, year, …
 

@@ -24,7 +24,7 @@ from common.errors import InvalidQueryError
 from common.source_class import label_of
 from common.variables import VARIABLE_NAMES
 from search.cone import Cone, with_exact_cones
-from search.schema import DETECTIONS, PAPERS
+from search.schema import DETECTIONS, PAPERS, fold_name
 from search.store.base import Store
 from search.where import PAYLOAD_KEYS, Kind, parse_where, unknown_field
 
@@ -50,6 +50,7 @@ DETECTION_KINDS: Mapping[str, Kind] = MappingProxyType(
         "release": "text",
         "source_name": "text",
         "matched_by": "text",
+        "bibcodes": "text",
         "observed_at": "date",
         "simulated": "flag",
         "has_spectrum": "flag",
@@ -64,7 +65,7 @@ PAPER_KINDS: Mapping[str, Kind] = MappingProxyType(
         "year": "integer",
         "bibcode": "text",
         "journal": "text",
-        "author": "text",
+        "author": "person",
         "source": "text",
         "simulated": "flag",
         "class": "class",
@@ -167,7 +168,7 @@ class PaperFilter(_Filter):
 
     year_from: int | None = Field(None, ge=0, le=9999, description="first year of publication")
     year_to: int | None = Field(None, ge=0, le=9999, description="last year of publication")
-    author: Names = Field((), description="authors as the paper spells them, any of them")
+    author: Names = Field((), description="authors, any of them: surname, or 'surname, initials'")
     source: Names = Field((), description="names of sources that a paper is about, any of them")
     bibcode: Names = Field((), description="bibcodes, former ones too, any of them")
 
@@ -183,7 +184,7 @@ class PaperFilter(_Filter):
             _in_classes(self.classes),
             _not_in_classes(self.exclude_classes),
             _between_years(self.year_from, self.year_to),
-            _any_of("authors", self.author),
+            _any_of("author_names", [fold_name(name) for name in self.author]),
             _any_of("source_names", self.source),
             _called(self.bibcode),
             *_presence(self.has, self.lacks, PAPER_KINDS),

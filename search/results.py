@@ -77,7 +77,11 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Answers, best first, and where the next page begins; no cursor means there are no more."""
+    """Answers, best first, and where the next page begins.
+
+    No cursor means that there are no more, or that answers were chosen for diversity, which is
+    one page.
+    """
 
     hits: Sequence[Hit]
     cursor: str | None = None

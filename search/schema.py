@@ -4,6 +4,8 @@ A record becomes a payload in one place, so that what is written and what is ask
 """
 
 import math
+import unicodedata
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -63,6 +65,7 @@ PAPER_FIELDS: dict[str, models.PayloadSchemaType] = {
     "alternate_bibcodes": _INDEX.KEYWORD,
     "journal": _INDEX.KEYWORD,
     "authors": _INDEX.KEYWORD,
+    "author_names": _INDEX.KEYWORD,
     "source_names": _INDEX.KEYWORD,
     "class_path": _INDEX.KEYWORD,
     "year": _INDEX.INTEGER,
@@ -206,6 +209,18 @@ def _location(ra_deg: float | None, dec_deg: float | None) -> dict[str, float] |
     return {"lon": ra_deg - 360 if ra_deg > 180 else ra_deg, "lat": dec_deg}
 
 
+def fold_name(name: str) -> str:
+    """Return a person's name as it is compared: no case, no accents, single blanks."""
+    plain = unicodedata.normalize("NFKD", name.casefold())
+    return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
+
+
+def _author_names(authors: Sequence[str]) -> list[str]:
+    """Return each author's full name and surname, folded."""
+    forms = {form for author in authors for form in (author, author.partition(",")[0])}
+    return sorted({folded for form in forms if (folded := fold_name(form))})
+
+
 def paper_payload(paper: Paper, summary: Summary) -> Payload:
     """Return the payload of a paper with its three-section summary."""
     nature, xray, interpretation = summary.sections()
@@ -215,6 +230,7 @@ def paper_payload(paper: Paper, summary: Summary) -> Payload:
         "abstract": paper.abstract or None,
         "year": paper.year,
         "authors": list(paper.authors) or None,
+        "author_names": _author_names(paper.authors) or None,
         "journal": paper.journal,
         "keywords": list(paper.keywords) or None,
         "alternate_bibcodes": list(paper.alternate_bibcodes) or None,

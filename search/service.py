@@ -15,11 +15,14 @@ from search import filters
 from search.cone import Cone
 from search.filters import DetectionFilter, PaperFilter, restriction
 from search.queries import literature, lookup, nearest, regions
-from search.queries.pages import PLAIN, Cursor, check_arrange, check_limit, cursor_of
+from search.queries.pages import MAX_LIMIT, PLAIN, Cursor, check_arrange, check_limit, cursor_of
 from search.queries.questions import Asked, Asker, Filter, Question, check_filter_kind
 from search.results import Arrange, Hit, Page, Ranking, Status, Subject, Target
 from search.schema import DETECTIONS, PAPERS, SHARED_SPECTRUM, SPECTRUM
 from search.store.base import HybridQuery, NearestQuery, Store
+
+MOST_VALUES = MAX_LIMIT
+"""Most values of a field that are counted; classes, instruments and years are always fewer."""
 
 FACETS: dict[Target, dict[str, str]] = {
     "detections": {
@@ -246,9 +249,12 @@ class SearchService:
         of: Target,
         fields: Sequence[str],
         query_filter: Filter | None = None,
-        limit: int = 50,
+        limit: int = MOST_VALUES,
     ) -> dict[str, dict[str, int]]:
-        """Return how many detections or papers there are of each class, instrument, year …"""
+        """Return how many detections or papers there are of each class, instrument, year …
+
+        Of each field the most frequent values, at most ``limit``.
+        """
         check_limit(limit)
         check_filter_kind(of, query_filter)
         known = FACETS[of]
@@ -319,8 +325,8 @@ class SearchService:
             detections_simulated=store.count(DETECTIONS, simulated),
             papers=store.count(PAPERS),
             papers_simulated=store.count(PAPERS, simulated),
-            classes=store.facet(DETECTIONS, "class_path"),
-            instruments=store.facet(DETECTIONS, "instrument"),
+            classes=store.facet(DETECTIONS, "class_path", limit=MOST_VALUES),
+            instruments=store.facet(DETECTIONS, "instrument", limit=MOST_VALUES),
         )
 
     def explain(self, query_filter: Filter | None) -> dict[str, Any]:

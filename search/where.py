@@ -37,14 +37,15 @@ from qdrant_client import models
 from common.errors import InvalidQueryError
 from common.source_class import label_of
 from search.cone import Cone
+from search.schema import fold_name
 
-Kind = Literal["number", "integer", "text", "date", "flag", "class", "position"]
+Kind = Literal["number", "integer", "text", "date", "flag", "class", "position", "person"]
 
 PAYLOAD_KEYS: Mapping[str, str] = MappingProxyType(
     {
         "class": "class_path",
         "position": "ra_deg",
-        "author": "authors",
+        "author": "author_names",
         "source": "source_names",
     }
 )
@@ -59,6 +60,7 @@ _KIND_SAYS = {
     "number": "a number",
     "integer": "a whole number",
     "text": "text in quotes",
+    "person": "a name in quotes",
     "date": "a date in quotes, such as '2019-07-31'",
     "flag": "true or false",
     "class": "a source class in quotes, such as 'AGN'",
@@ -241,6 +243,8 @@ class _Reader:
                 exact: int | str | bool = self._integer(value)
             case "text":
                 exact = self._printable(value, kind)
+            case "person":
+                exact = fold_name(self._printable(value, kind))
             case "class":
                 exact = self._class(value)
             case "flag":

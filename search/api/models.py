@@ -101,7 +101,12 @@ class FacetQuery(Formatted):
         "papers class, year, journal, author, source.",
         examples=[["class"]],
     )
-    limit: int = Field(50, ge=1, le=MAX_LIMIT, description="Values of each field at most.")
+    limit: int = Field(
+        MAX_LIMIT,
+        ge=1,
+        le=MAX_LIMIT,
+        description="The most frequent values of each field, at most.",
+    )
 
 
 @narrowed_by(DetectionFilter, PaperFilter)

@@ -51,6 +51,7 @@ _WORDS: Final = {
         1e3: "thousand thousands",
         1e6: "million millions",
         1e9: "billion billions",
+        1e12: "trillion trillions",
     }.items()
     for word in words.split()
 }
@@ -64,7 +65,9 @@ _POWER = re.compile(r"(\d)\s*(?:x|\u00d7|\*|\u00b7|times)\s*10\s*(?:\^|\*\*)\s*(
 _BARE_POWER = re.compile(r"(?<![\d.])10\s*(?:\^|\*\*)\s*([-+]?\d+)")
 _NUMBER = re.compile(
     r"(?P<number>(?:(?<![\w.)\]])-\s?)?(?:\d+(?:,\d{3}(?!\d))*(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?)"
-    r"\s*(?P<unit>%|per\s?cent|kev|mev|gev|ev|percmsq|ks|s\b|seconds?|arcmin|arcsec|counts?\b)?",
+    r"\s*(?P<unit>%|per\s?cent|kev|mev|gev|ev|percmsq|ks|s\b|seconds?|arcmin|arcsec|counts?\b"
+    r"|minutes?|hours?|days?|weeks?|months?|years?|yr\b|erg|[kmg]?pc\b|km\b|au\b|k\b|kelvin|sigma"
+    r"|deg(?:rees?)?\b|m?hz\b|jy\b|msun|solar)?",
 )
 _UNITS: Final = {"percent": "%", "per cent": "%", "second": "s", "seconds": "s", "count": "counts"}
 _ADDRESS = re.compile(
@@ -106,7 +109,9 @@ def numbers_in(text: str) -> list[Number]:
         unit = match["unit"] or ""
         found.append(Number(value, step, _UNITS.get(unit, unit)))
     words = (
-        Number(_WORDS[word], 0.0, "") for word in re.findall(r"[a-z]+", text) if word in _WORDS
+        Number(_WORDS[word], 0.0, "")
+        for found_word in re.findall(r"[a-z]+", text)
+        if (word := found_word.removesuffix("fold")) in _WORDS
     )
     return [*found, *words]
 
@@ -156,6 +161,7 @@ def _plain(text: str) -> str:
     text = _SUPERSCRIPTS.sub(lambda match: "^" + match[0].translate(_SUPERSCRIPT), text)
     text = _DASHES.sub("-", unicodedata.normalize("NFKC", text)).lower()
     text = re.sub(r"[{}$\\]", "", text)
+    text = re.sub(r"\b(?:minus|negative)\s+(?=[\d.])", "-", text)
     text = _PER_CM2.sub("percmsq", text)  # so that its exponent is no number
     text = _POWER.sub(r"\1e\2", text)
     return _BARE_POWER.sub(r"1e\1", text)

@@ -11,6 +11,7 @@ from search.filters import DetectionFilter
 from search.inference.neighbourhood import (
     NO_CALIBRATION,
     OUTSIDE_NOTE,
+    PART_NOTE,
     check_subject,
     is_outside,
     nearness,
@@ -78,7 +79,7 @@ class Classifier:
             neighbourhoods(
                 self._store, subject, {SPECTRUM: rules.near_k}, {SPECTRUM: ["key"]}, query_filter
             )[SPECTRUM]
-            if rules
+            if rules and not query_filter
             else None
         )
         neighbours = tuple(
@@ -102,7 +103,10 @@ class Classifier:
             calibrated_on=self._calibration.in_words()
             if self._calibration and calibrated
             else None,
-            notes=_notes(len(neighbours), voters, rule, self._calibration, is_outside(nearby)),
+            notes=(
+                *_notes(len(neighbours), voters, rule, self._calibration, is_outside(nearby)),
+                *([PART_NOTE] if query_filter and calibrated else []),
+            ),
         )
 
 

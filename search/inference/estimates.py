@@ -15,6 +15,7 @@ from search.filters import DetectionFilter
 from search.inference.neighbourhood import (
     NO_CALIBRATION,
     OUTSIDE_NOTE,
+    PART_NOTE,
     Neighbourhood,
     check_subject,
     is_outside,
@@ -122,7 +123,7 @@ class Estimator:
             name: _estimate(name, column, rule, known, subject)
             for column, (name, rule) in enumerate(rules.items())
         }
-        near = nearness(calibrated, found.get(SPECTRUM))
+        near = None if query_filter else nearness(calibrated, found.get(SPECTRUM))
         notes = _notes(estimates, rules, self._calibration, query_filter)
         if is_outside(near):
             notes.insert(0, OUTSIDE_NOTE)
@@ -275,5 +276,5 @@ def _notes(
             "and representation only, and for variables with enough values"
         )
     if query_filter is not None and any(rule.calibrated for rule in rules.values()):
-        notes.append("intervals were calibrated with neighbours from the whole store, not a part")
+        notes.append(PART_NOTE)
     return notes

@@ -169,6 +169,10 @@ def is_outside(near: float | None) -> bool:
     return near is not None and near < OUTSIDE
 
 
+PART_NOTE = (
+    "calibrated with neighbours from the whole store, not a part of it; whether the spectrum lies "
+    "outside what the store knows is not judged by a part"
+)
 OUTSIDE_NOTE = (
     "outside what the store knows: fewer than 1% of the calibration detections lie so far from "
     "their neighbours; do not trust intervals and probabilities"

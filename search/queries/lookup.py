@@ -31,9 +31,7 @@ def find(
     for collection in collections:
         found = store.retrieve(collection, ids, with_vectors=with_vectors)
         if not found:
-            found, _ = store.scroll(
-                collection, _named(collection, identifier), limit=1, with_vectors=with_vectors
-            )
+            found = _called(store, collection, identifier, with_vectors)
         if found:
             return collection, found[0]
     kinds = " or ".join("detection" if c == DETECTIONS else "paper" for c in collections)
@@ -96,7 +94,17 @@ def _possible_ids(identifier: str) -> list[UUID]:
         return [point_id("detection", identifier), point_id("paper", identifier)]
 
 
-def _named(collection: str, identifier: str) -> models.Filter:
-    """Return the filter that finds a point by a name that is not its key."""
-    field = "source_name" if collection == DETECTIONS else "alternate_bibcodes"
-    return models.Filter(must=[any_of(field, [identifier])])
+def _called(
+    store: Store, collection: str, name: str, with_vectors: WithVectors
+) -> list[models.Record]:
+    """Return a point by a name that is not its key: of detections, rather one with a spectrum."""
+    if collection == PAPERS:
+        wanted: list[list[models.Condition]] = [[any_of("alternate_bibcodes", [name])]]
+    else:
+        of_source = any_of("source_name", [name])
+        wanted = [[of_source, is_flag("has_spectrum")], [of_source]]
+    for must in wanted:
+        condition = models.Filter(must=must)
+        if found := store.scroll(collection, condition, limit=1, with_vectors=with_vectors)[0]:
+            return found
+    return []

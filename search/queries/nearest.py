@@ -59,6 +59,10 @@ def page_of(store: Store, asked: Asked, found: Sequence[Point]) -> Page:
         return _with_tail(store, asked, [])
     if arrange.diversity:
         best = _best_of_sources(found) if arrange.by_source else list(found)
+        if arrange.by_source and len(best) < arrange.limit and len(found) == query.limit:
+            query = replace(query, limit=MAX_DIVERSE)
+            (found,) = store.query_batch(asked.collection, [query])
+            best = _best_of_sources(found)
         return Page(_hits(store, asked, query, best[: arrange.limit]))
     cursor = cursor_of(arrange, asked.fingerprint, 2)
     while True:

@@ -205,7 +205,7 @@ class Asker:
         """Return the engine's filter; what lies in a cone is found out anew each time."""
         if query_filter is None:
             return None
-        condition, has_cone = _translated(_Said(query_filter.model_dump_json(), query_filter))
+        condition, has_cone = _translated(_Said(repr(query_filter), query_filter))
         return restriction(query_filter, self.store) if has_cone else condition
 
     def _examples(

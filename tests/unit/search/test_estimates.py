@@ -130,3 +130,12 @@ def test_what_cannot_be_estimated_is_refused(known, wrong, message):
     subject = known.subject(0, "spectrum", "shared_spectrum")
     with pytest.raises(InvalidQueryError, match=message):
         Estimator(known.store, None).estimate(subject, **wrong)
+
+
+def test_a_part_of_the_store_does_not_make_a_spectrum_lie_outside(known):
+    estimator = Estimator(known.store, calibration())
+    few = DetectionFilter(where="hard_hs > 0.99")
+    found = estimator.estimate(known.subject(0), query_filter=few)
+    assert not found.outside
+    assert found.nearness is None
+    assert any("not judged by a part" in note for note in found.notes)

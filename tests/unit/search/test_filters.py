@@ -8,6 +8,7 @@ from qdrant_rest.filter_oracle import matches
 from small_store import AGN, SmallStore
 
 from common.errors import InvalidQueryError
+from common.records import Paper, Summary
 from common.source_class import normalise
 from common.variables import VARIABLE_NAMES
 from search.cone import Cone
@@ -19,7 +20,7 @@ from search.filters import (
     explain,
     restriction,
 )
-from search.schema import DETECTION_FIELDS, DETECTIONS, PAPER_FIELDS
+from search.schema import DETECTION_FIELDS, DETECTIONS, PAPER_FIELDS, paper_payload
 from search.where import PAYLOAD_KEYS
 
 
@@ -170,15 +171,34 @@ def test_presence_asks_whether_there_is_a_value():
     assert not passes(wanted, **good | {"ra_deg": 2.0, "dec_deg": 3.0})
 
 
+@pytest.mark.parametrize("asked", ["Müller", "muller", "MÜLLER, J.", "müller,  j."])
+@pytest.mark.parametrize("spelled", [{"author": ("{}",)}, {"where": "author = '{}'"}])
+def test_an_author_is_found_by_surname_or_full_name_however_it_is_written(asked, spelled):
+    paper = Paper("2004A&A...426...11P", "t", "a", authors=("Smith, K.", "Müller, J."))
+    payload = paper_payload(paper, Summary("n", "x", "i", "given"))
+    wanted = PaperFilter.model_validate(
+        {
+            name: value.format(asked) if isinstance(value, str) else (asked,)
+            for name, value in spelled.items()
+        }
+    )
+    assert passes(wanted, **payload)
+    assert not passes(PaperFilter(author=("Mull",)), **payload)
+
+
 def test_papers_are_restricted_by_author_source_and_any_of_their_bibcodes():
     wanted = PaperFilter(
         author=("Smith, J.",), source=("2CXO J1",), bibcode=("new", "x"), exclude_classes=("Star",)
     )
-    good = {"authors": ["A", "Smith, J."], "source_names": ["2CXO J1"], "bibcode": "new"}
+    good = {
+        "author_names": ["a", "smith", "smith, j."],
+        "source_names": ["2CXO J1"],
+        "bibcode": "new",
+    }
     assert passes(wanted, **good)
     assert passes(wanted, **good | {"bibcode": "y", "alternate_bibcodes": ["x"]})
     assert not passes(wanted, **good | {"bibcode": "y"})
-    assert not passes(wanted, **good | {"authors": ["A"]})
+    assert not passes(wanted, **good | {"author_names": ["a"]})
     assert not passes(wanted, **good | {"source_names": ["2CXO J2"]})
     assert not passes(wanted, **good | of_class("LXB"))
 
@@ -220,6 +240,7 @@ def test_every_field_of_a_where_has_an_index_of_its_kind():
         "date": models.PayloadSchemaType.DATETIME,
         "flag": models.PayloadSchemaType.BOOL,
         "class": models.PayloadSchemaType.KEYWORD,
+        "person": models.PayloadSchemaType.KEYWORD,
         "position": models.PayloadSchemaType.FLOAT,
     }
     for kinds, fields in ((DETECTION_KINDS, DETECTION_FIELDS), (PAPER_KINDS, PAPER_FIELDS)):

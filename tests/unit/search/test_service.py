@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from qdrant_client import models
 from small_store import (
     AGN,
     AGN_AGAIN,
@@ -11,6 +14,7 @@ from small_store import (
     EXPOSURE_S,
     QUESTION,
     SIMULATED,
+    SmallStore,
     hard_counts,
     soft_counts,
 )
@@ -20,6 +24,7 @@ from common.records import point_id
 from search.filters import DetectionFilter, PaperFilter
 from search.queries.pages import MAX_LIMIT
 from search.results import Arrange
+from search.schema import DETECTIONS, detection_payload
 from search.service import SearchService
 
 
@@ -217,3 +222,16 @@ def test_status_counts_what_the_store_holds(service):
     assert (status.detections_simulated, status.papers, status.papers_simulated) == (1, 2, 0)
     assert status.classes["AGN"] == 3
     assert status.instruments == {"ACIS": 4, "EPN": 1}
+
+
+def test_a_source_name_means_a_detection_that_has_a_spectrum_where_there_is_one(tmp_path):
+    fresh = SmallStore(tmp_path / "store")
+    with fresh.store:
+        for number in range(20):  # ids are hashes: about half of these come before the real one
+            row = replace(
+                CATALOGUE_ONLY, key=f"csc2.0/{number}/1/1", source_name=BINARY.source_name
+            )
+            point = models.PointStruct(id=str(row.id), vector={}, payload=detection_payload(row))
+            fresh.store.upsert(DETECTIONS, [point])
+        assert fresh.service.detection(BINARY.source_name).id == BINARY.id
+        assert fresh.service.subject(BINARY.source_name).payload["key"] == BINARY.key

@@ -261,6 +261,14 @@ def test_facets_equal_a_count_by_hand(synthetic, wanted):
         assert list(facets[name].values()) == sorted(facets[name].values(), reverse=True)
 
 
+def test_no_bound_is_not_taken_for_a_bound_that_is_no_number(synthetic):
+    question = synthetic.question(1)
+    ask = synthetic.service.by_vector
+    ask(question, MODEL, "detections", DetectionFilter(ranges={"counts": (None, 5.0)}))
+    with pytest.raises(InvalidQueryError, match="finite"):
+        ask(question, MODEL, "detections", DetectionFilter(ranges={"counts": (float("nan"), 5.0)}))
+
+
 def test_facets_of_papers(synthetic):
     facets = synthetic.service.facets("papers", ["year", "author"], PaperFilter(year_from=2019))
 
