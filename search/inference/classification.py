@@ -17,6 +17,7 @@ from search.inference.neighbourhood import (
     nearness,
     neighbourhoods,
     rules_for,
+    unless_empty,
 )
 from search.results import Classification, ClassProbability, Neighbour, Subject
 from search.schema import SHARED_SPECTRUM, SPECTRUM
@@ -68,6 +69,7 @@ class Classifier:
             neighbour has a class.
         """
         check_subject(subject, k)
+        query_filter = unless_empty(query_filter)
         rules = rules_for(self._calibration, subject)
         rule = rules.classes if rules else None
         using = rule.representation if rule else SHARED_SPECTRUM
@@ -93,7 +95,7 @@ class Classifier:
         )
         shares = vote([one.source_class for one in neighbours], near.distance) if neighbours else {}
         nearby = nearness(rules, like)
-        calibrated = rule if rule and voters == rule.k else None
+        calibrated = rule if rule and voters == rule.k == len(neighbours) else None
         return Classification(
             name=subject.name,
             levels=_levels(shares, calibrated),

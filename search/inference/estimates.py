@@ -22,6 +22,7 @@ from search.inference.neighbourhood import (
     nearness,
     neighbourhoods,
     rules_for,
+    unless_empty,
 )
 from search.results import Estimate, Estimates, Neighbour, Subject
 from search.schema import SHARED_SPECTRUM, SPECTRUM
@@ -107,6 +108,7 @@ class Estimator:
             Intervals are given where the rule is the one that was calibrated.
         """
         check_subject(subject, k, representation)
+        query_filter = unless_empty(query_filter)
         if weighting is not None and weighting not in AVERAGES:
             raise InvalidQueryError(
                 f"unknown weighting {weighting[:60]!r}: give one of {', '.join(AVERAGES)}"

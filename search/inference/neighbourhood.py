@@ -104,6 +104,11 @@ def neighbourhoods(
     }
 
 
+def unless_empty(query_filter: DetectionFilter | None) -> DetectionFilter | None:
+    """Return a filter that restricts something, None for one that does not."""
+    return None if query_filter == DetectionFilter() else query_filter
+
+
 def rules_for(calibration: Calibration | None, subject: Subject) -> RuleSet | None:
     """Return the rules that fit what is known of a subject: with its text, or its spectrum only."""
     if calibration is None:

@@ -139,3 +139,10 @@ def test_a_part_of_the_store_does_not_make_a_spectrum_lie_outside(known):
     assert not found.outside
     assert found.nearness is None
     assert any("not judged by a part" in note for note in found.notes)
+
+
+def test_a_filter_that_restricts_nothing_is_no_part_of_the_store(known):
+    estimator = Estimator(known.store, calibration())
+    bare = estimator.estimate(known.subject(0))
+    assert estimator.estimate(known.subject(0), query_filter=DetectionFilter()) == bare
+    assert bare.nearness is not None
