@@ -10,9 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from common.errors import InvalidQueryError
-from search.api.narrowing import read_ranges
 from search.cone import Cone
-from search.filters import DetectionFilter, PaperFilter
+from search.filters import DetectionFilter, PaperFilter, read_ranges
 from search.results import Target
 
 PANEL = "Narrowing down"

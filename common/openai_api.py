@@ -1,15 +1,18 @@
 """The one place where OpenAI's interface is spoken: key, pace, time-outs, errors made ours.
 
-Repetitions, their delays and ``Retry-After`` are the ``openai`` package's own. Answers are given
-back as text, for the caller to validate: servers that imitate the interface take liberties.
+Repetitions, their delays and ``Retry-After`` are the ``openai`` package's own. Answers are
+read here and not by that package: servers that imitate the interface take liberties.
 """
 
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel, Field, ValidationError
 
 from common.errors import ChandraSearchError, InputError, UnavailableError
 from common.settings import SharedSettings
@@ -23,6 +26,36 @@ LONGEST_REASON: Final = 300
 
 Request = Callable[["OpenAI"], Any]
 """Makes one request with a client's ``with_raw_response`` methods."""
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Tokens(BaseModel):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Answer(BaseModel):
+    choices: list[_Choice] = Field(min_length=1)
+    usage: _Tokens | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a language model wrote; empty, with the reason, where it cannot be used."""
+
+    content: str
+    problem: str = ""
+    read_tokens: int = 0
+    written_tokens: int = 0
 
 
 class OpenAIService:
@@ -66,6 +99,74 @@ class OpenAIService:
             return str(request(client).http_response.text)
         except openai.APIError as exc:
             raise self._translated(what, exc) from exc
+
+    def write(
+        self,
+        what: str,
+        model: str,
+        prompt: str,
+        question: str,
+        form: tuple[str, Mapping[str, Any]],
+        max_tokens: int,
+        temperature: float | None,
+    ) -> Written:
+        """Let a language model answer a question in JSON.
+
+        Parameters
+        ----------
+        what : str
+            What is asked for, for messages.
+        model : str
+            Which model.
+        prompt, question : str
+            What it is told as system and as user.
+        form : tuple of str and mapping
+            Name and JSON schema of the answer. Strict mode wants every field required and no
+            other, and knows no lengths.
+        max_tokens : int
+            Room for the answer.
+        temperature : float or None
+            0 varies least; None leaves it to models that do not let it be set.
+
+        Returns
+        -------
+        Written
+            Its answer, or what is wrong with it.
+
+        Raises
+        ------
+        InputError, UnavailableError
+            As `ask` does.
+        """
+        name, schema = form
+        body = self.ask(
+            what,
+            lambda client: client.chat.completions.with_raw_response.create(
+                model=model,
+                messages=[
+                    {"role": "system", "content": prompt},
+                    {"role": "user", "content": question},
+                ],
+                response_format={
+                    "type": "json_schema",
+                    "json_schema": {"name": name, "strict": True, "schema": dict(schema)},
+                },
+                max_completion_tokens=max_tokens,
+                temperature=temperature,
+            ),
+        )
+        try:
+            answer = _Answer.model_validate_json(body)
+        except ValidationError:
+            return Written("", "its answer is malformed")
+        choice, tokens = answer.choices[0], answer.usage or _Tokens()
+        problem = ""
+        if choice.message.refusal or choice.finish_reason == "content_filter":
+            problem = "it refuses"
+        elif choice.finish_reason == "length":
+            problem = "its answer is cut off"
+        content = "" if problem else choice.message.content or ""
+        return Written(content, problem, tokens.prompt_tokens, tokens.completion_tokens)
 
     @cached_property
     def _client(self) -> "OpenAI":

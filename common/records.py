@@ -45,6 +45,11 @@ def content_hash(*parts: str | bytes | npt.NDArray[np.generic]) -> str:
     return digest.hexdigest()[:16]
 
 
+def spectrum_hash(binned_counts: FloatArray, exposure_s: float) -> str:
+    """Return the content hash of a spectrum: counts on the 400 bins, shape (400,), and exposure."""
+    return content_hash(np.round(binned_counts, 6), f"{exposure_s:.6f}")
+
+
 def catalogue_key(release: str, obsid: int, obi: int, region_id: int) -> str:
     """Return the natural key of a Chandra Source Catalog detection, ``csc2.0/1575/1/475``."""
     return f"csc{release}/{obsid}/{obi}/{region_id}"
@@ -110,7 +115,7 @@ class Spectrum:
 
     def hash(self) -> str:
         """Return the content hash: counts on the 400 bins, and exposure."""
-        return content_hash(np.round(self.binned_counts(), 6), f"{self.exposure_s:.6f}")
+        return spectrum_hash(self.binned_counts(), self.exposure_s)
 
 
 @dataclass(frozen=True, slots=True)

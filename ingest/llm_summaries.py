@@ -40,33 +40,12 @@ class _Sections(BaseModel):
     interpretation: str = Field(min_length=1)
 
 
-# Strict mode wants every field required and no other, and knows no lengths.
 SCHEMA: Final = {
     "type": "object",
     "properties": {name: {"type": "string"} for name in _Sections.model_fields},
     "required": list(_Sections.model_fields),
     "additionalProperties": False,
 }
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Tokens(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _Answer(BaseModel):
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Tokens | None = None
 
 
 @dataclass(slots=True)
@@ -181,37 +160,22 @@ class OpenAISummarizer:
 
     def _ask(self, title: str, abstract: str, attempt: int) -> tuple[_Sections | None, str]:
         """Return the sections of one answer, or None and what is wrong with it."""
-        body = self._service.ask(
+        answer = self._service.write(
             f"summaries by {self._model}",
-            lambda client: client.chat.completions.with_raw_response.create(
-                model=self._model,
-                messages=[
-                    {"role": "system", "content": self._prompt},
-                    {"role": "user", "content": f"Title: {title}\n\nAbstract: {abstract}"},
-                ],
-                response_format={
-                    "type": "json_schema",
-                    "json_schema": {"name": "summary", "strict": True, "schema": SCHEMA},
-                },
-                # More room where the first answer may have been cut off for want of it.
-                max_completion_tokens=attempt * self._settings.summary_tokens,
-                temperature=self._settings.summary_temperature,
-            ),
+            self._model,
+            self._prompt,
+            f"Title: {title}\n\nAbstract: {abstract}",
+            ("summary", SCHEMA),
+            # More room where the first answer may have been cut off for want of it.
+            max_tokens=attempt * self._settings.summary_tokens,
+            temperature=self._settings.summary_temperature,
         )
-        try:
-            answer = _Answer.model_validate_json(body)
-        except ValidationError:
-            return None, "its answer is malformed"
-        if answer.usage:
-            with self._lock:
-                self.usage.read_tokens += answer.usage.prompt_tokens
-                self.usage.written_tokens += answer.usage.completion_tokens
-        choice = answer.choices[0]
-        if choice.message.refusal or choice.finish_reason == "content_filter":
-            return None, "it refuses"
-        if choice.finish_reason == "length":
-            return None, "its answer is cut off"
-        sections = _sections(choice.message.content or "")
+        with self._lock:
+            self.usage.read_tokens += answer.read_tokens
+            self.usage.written_tokens += answer.written_tokens
+        if answer.problem:
+            return None, answer.problem
+        sections = _sections(answer.content)
         return sections, "" if sections else "a section is missing or empty"
 
     def _as_summary(self, sections: _Sections) -> Summary:

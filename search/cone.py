@@ -27,6 +27,7 @@ from qdrant_client import models
 
 from common.errors import InvalidQueryError
 from search.store.base import MAX_LIMIT, Store
+from search.store.scrolling import scroll_all
 
 POSITION = "location"
 """The payload field of which a ``geo_radius`` is asked."""
@@ -44,6 +45,7 @@ _ROUNDING_DEG = 1e-11  # a point on the rim is inside, whatever the last bit of 
 _PAD_DEG = 1e-5  # strips are this much wider or narrower than the circle, far beyond rounding
 _FEW = 1000  # points that are rather named than described
 _STRIPS = 24
+_PLACE = ["ra_deg", "dec_deg"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -177,32 +179,19 @@ def _members(cone: Cone, store: Store, collection: str) -> models.Filter:
     """Return the filter that holds for the points in a cone and for no others."""
     inside: list[models.Condition] = []
     box = models.Filter(should=[strip.around() for strip in _strips(cone, 1)])
-    points, following = _scroll(store, collection, box, _FEW)
+    points, following = store.scroll(collection, box, _FEW, with_payload=_PLACE)
     if following is not None:
         strips = _strips(cone, _STRIPS)
         inside = [strip.inside() for strip in strips if strip.inner_deg > 0]
         rim = models.Filter(should=[strip.rim() for strip in strips if not strip.is_full])
-        points, following = _scroll(store, collection, rim)
-        while following is not None:
-            page, following = _scroll(store, collection, rim, offset=following)
-            points += page
+        points = list(scroll_all(store, collection, rim, _PLACE, page=MAX_LIMIT))
     ra, dec = (
         np.array([(point.payload or {})[name] for point in points], dtype=np.float64)
-        for name in ("ra_deg", "dec_deg")
+        for name in _PLACE
     )
     near = separation_deg(cone.ra_deg, cone.dec_deg, ra, dec) <= cone.radius_deg + _ROUNDING_DEG
     named = [point.id for point, is_near in zip(points, near, strict=True) if is_near]
     return models.Filter(should=[*inside, models.HasIdCondition(has_id=named)])
-
-
-def _scroll(
-    store: Store,
-    collection: str,
-    condition: models.Filter,
-    limit: int = MAX_LIMIT,
-    offset: int | str | None = None,
-) -> tuple[list[models.Record], int | str | None]:
-    return store.scroll(collection, condition, limit, offset, with_payload=["ra_deg", "dec_deg"])
 
 
 @dataclass(frozen=True, slots=True)

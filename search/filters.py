@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from types import MappingProxyType
@@ -92,7 +93,7 @@ Number = Annotated[int, Field(ge=0, lt=2**53)]
 Bounds = tuple[float | None, float | None]
 
 
-class _Filter(BaseModel):
+class _Filter(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     classes: Names = Field((), description="source classes, any of them or below them")
@@ -119,9 +120,9 @@ class _Filter(BaseModel):
         inside = f" ({', '.join(place)})"[:80] if place else ""
         return f"{name}{inside}: {error['msg']}, not {str(error['input'])[:40]!r}"
 
+    @abstractmethod
     def to_qdrant(self) -> models.Filter | None:
         """Return the equivalent Qdrant filter, None if nothing is restricted."""
-        raise NotImplementedError
 
 
 class DetectionFilter(_Filter):
@@ -190,6 +191,24 @@ class PaperFilter(_Filter):
             *_presence(self.has, self.lacks, PAPER_KINDS),
             _where(self.where, PAPER_KINDS),
         )
+
+
+def read_ranges(texts: tuple[str, ...]) -> dict[str, Bounds]:
+    """Read ``field:low:high``."""
+    ranges: dict[str, Bounds] = {}
+    for text in texts:
+        field, *ends = (part.strip() for part in text.split(":"))
+        try:
+            low, high = (float(end) if end else None for end in ends)
+        except ValueError as exc:
+            raise InvalidQueryError(
+                f"range {text[:60]!r} cannot be read: write field:low:high, such as "
+                "hard_hs:0.3:0.8, and leave an end out where there is none, as in hard_hs:0.3:"
+            ) from exc
+        if field in ranges:
+            raise InvalidQueryError(f"range names {field[:60]!r} twice: give one range of it")
+        ranges[field] = (low, high)
+    return ranges
 
 
 def restriction(

@@ -23,6 +23,7 @@ from search.schema import (
     named_vectors,
 )
 from search.store.base import Store
+from search.store.scrolling import PAGE, scroll_all
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -32,7 +33,6 @@ OF_TEXT = (TEXT, SHARED_TEXT, BOTH)
 ENOUGH_SOURCES = 20
 """Below so many sources with a text, texts are left out rather than half of the detections."""
 
-_PAGE = 1000
 _FIELDS = ("key", "source_name", "class_path", "counts", "simulated", "summary_hash")
 
 
@@ -61,7 +61,7 @@ def read_vectors(store: Store, progress: Progress = no_progress) -> Representati
     total = store.count(DETECTIONS) if collection else 0
     payloads: list[Payload] = []
     found: list[dict[str, Float32Array]] = []
-    for payload, vectors in _scroll(store, total, progress) if collection else ():
+    for payload, vectors in _read(store, total, progress) if collection else ():
         if all(name in vectors for name in OF_SPECTRUM):
             payloads.append(payload)
             found.append({name: np.array(v, dtype=np.float32) for name, v in vectors.items()})
@@ -106,22 +106,18 @@ def read_vectors(store: Store, progress: Progress = no_progress) -> Representati
     )
 
 
-def _scroll(store: Store, total: int, progress: Progress) -> Iterator[tuple[Payload, NamedVectors]]:
-    offset: int | str | None = None
-    done = 0
-    while True:
-        records, offset = store.scroll(
-            DETECTIONS,
-            limit=_PAGE,
-            offset=offset,
-            with_payload=[*_FIELDS, *VARIABLE_NAMES],
-            with_vectors=[*OF_SPECTRUM, *OF_TEXT],
-        )
-        yield from ((record.payload or {}, named_vectors(record)) for record in records)
-        done += len(records)
-        progress("reading the store", done, total)
-        if offset is None:
-            return
+def _read(store: Store, total: int, progress: Progress) -> Iterator[tuple[Payload, NamedVectors]]:
+    records = scroll_all(
+        store,
+        DETECTIONS,
+        with_payload=[*_FIELDS, *VARIABLE_NAMES],
+        with_vectors=[*OF_SPECTRUM, *OF_TEXT],
+        page=PAGE,
+    )
+    for done, record in enumerate(records, start=1):
+        yield record.payload or {}, named_vectors(record)
+        if done % PAGE == 0 or done == total:
+            progress("reading the store", done, total)
 
 
 def _numbers(payloads: Sequence[Payload], field: str) -> FloatArray:

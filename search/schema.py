@@ -44,6 +44,7 @@ DETECTION_FIELDS: dict[str, models.PayloadSchemaType] = {
     "matched_by": _INDEX.KEYWORD,
     "class_path": _INDEX.KEYWORD,
     "bibcodes": _INDEX.KEYWORD,
+    "spectrum_hash": _INDEX.KEYWORD,
     "obsid": _INDEX.INTEGER,
     "obi": _INDEX.INTEGER,
     "region_id": _INDEX.INTEGER,

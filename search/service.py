@@ -279,7 +279,7 @@ class SearchService:
         exposure_s: float,
         name: str = "the spectrum given",
     ) -> Subject:
-        """Return a new spectrum as a subject.
+        """Return a new spectrum as a subject; if it is stored, its source is no neighbour of it.
 
         Parameters
         ----------
@@ -300,6 +300,7 @@ class SearchService:
             name=name,
             vectors={SPECTRUM: vectors.own[0], SHARED_SPECTRUM: vectors.shared[0]},
             payload={"counts": float(binned_counts.sum()), "exposure_s": float(exposure_s)},
+            excluded=tuple(lookup.copies(self.store, binned_counts, exposure_s)),
         )
 
     def detection(self, identifier: str) -> Hit:

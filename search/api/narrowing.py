@@ -14,13 +14,12 @@ from pydantic import (
 from qdrant_client import models
 
 from common.errors import InvalidQueryError
-from search.filters import DetectionFilter, PaperFilter
+from search.filters import DetectionFilter, PaperFilter, read_ranges
 from search.results import Target
 
 Filter = DetectionFilter | PaperFilter
 FilterT = TypeVar("FilterT", DetectionFilter, PaperFilter)
 ModelT = TypeVar("ModelT", bound="Narrowing")
-Ends = tuple[float | None, float | None]
 
 MAX_CONES = 10
 
@@ -134,24 +133,6 @@ def narrowed_by(*kinds: type[Filter]) -> Callable[[type[ModelT]], type[ModelT]]:
         return derived
 
     return derive
-
-
-def read_ranges(texts: tuple[str, ...]) -> dict[str, Ends]:
-    """Read ``field:low:high``."""
-    ranges: dict[str, Ends] = {}
-    for text in texts:
-        field, *ends = (part.strip() for part in text.split(":"))
-        try:
-            low, high = (float(end) if end else None for end in ends)
-        except ValueError as exc:
-            raise InvalidQueryError(
-                f"range {text[:60]!r} cannot be read: write field:low:high, such as "
-                "hard_hs:0.3:0.8, and leave an end out where there is none, as in hard_hs:0.3:"
-            ) from exc
-        if field in ranges:
-            raise InvalidQueryError(f"range names {field[:60]!r} twice: give one range of it")
-        ranges[field] = (low, high)
-    return ranges
 
 
 def check_text(item: Any) -> None:  # noqa: ANN401

@@ -51,7 +51,6 @@ class _Statements(BaseModel):
     statements: list[_Written] = Field(min_length=1, max_length=20)
 
 
-# Strict mode wants every field required and no other, and knows no lengths.
 SCHEMA: Final = {
     "type": "object",
     "properties": {
@@ -72,20 +71,6 @@ SCHEMA: Final = {
     "required": ["statements"],
     "additionalProperties": False,
 }
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Answer(BaseModel):
-    choices: list[_Choice] = Field(min_length=1)
 
 
 class OpenAIWriter:
@@ -153,32 +138,17 @@ class OpenAIWriter:
 
     def _ask(self, question: str, attempt: int) -> tuple[str, str]:
         """Return the model's answer, and what would be wrong with it if it cannot be used."""
-        body = self._service.ask(
+        answer = self._service.write(
             f"description by {self._model}",
-            lambda client: client.chat.completions.with_raw_response.create(
-                model=self._model,
-                messages=[
-                    {"role": "system", "content": self._prompt},
-                    {"role": "user", "content": question},
-                ],
-                response_format={
-                    "type": "json_schema",
-                    "json_schema": {"name": "description", "strict": True, "schema": SCHEMA},
-                },
-                # More room where the first answer may have been cut off for want of it.
-                max_completion_tokens=attempt * MAX_TOKENS,
-                temperature=0,
-            ),
+            self._model,
+            self._prompt,
+            question,
+            ("description", SCHEMA),
+            # More room where the first answer may have been cut off for want of it.
+            max_tokens=attempt * MAX_TOKENS,
+            temperature=0,
         )
-        try:
-            choice = _Answer.model_validate_json(body).choices[0]
-        except ValidationError:
-            return "", "its answer is malformed"
-        if choice.message.refusal or choice.finish_reason == "content_filter":
-            return "", "it refuses"
-        if choice.finish_reason == "length":
-            return "", "its answer is cut off"
-        return choice.message.content or "", "its answer is not the JSON asked for"
+        return answer.content, answer.problem or "its answer is not the JSON asked for"
 
     @cached_property
     def _prompt(self) -> str:

@@ -133,7 +133,10 @@ def _notes(
     if not n:
         notes.append("no neighbour has a known class, so that nobody votes")
     elif n < k:
-        notes.append(f"only {n} of the {k} neighbours asked for have a known class")
+        notes.append(
+            f"only {n} of the {k} neighbours asked for have a known class: these are shares of a "
+            "small vote"
+        )
     if calibration is None:
         notes.append(NO_CALIBRATION)
     elif rule is None:

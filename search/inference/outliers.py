@@ -1,8 +1,9 @@
 """Detections unlike the others: Isolation Forest on stored vectors, explained and checked."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from search.representations import ENOUGH_SOURCES
 from search.results import Deviation, Hit, Outlier, OutlierReport
 from search.schema import BOTH, DETECTIONS, OUTLIER_FIELDS, SHARED_SPECTRUM, Payload, named_vectors
 from search.store.base import NearestQuery, PointId, Store
+from search.store.scrolling import PAGE, scroll_all
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -39,7 +41,6 @@ N_DEVIATIONS: Final = 5
 MIN_DEVIATION: Final = 1.0
 """In robust standard deviations: less is no difference worth telling."""
 
-_PAGE: Final = 1000
 _BLOCK: Final = 20_000
 _TO_SIGMA: Final = 1.4826  # of a normal distribution, from its median absolute deviation
 _ONE_SIGMA: Final = (15.87, 84.13)  # percentiles one standard deviation from the middle
@@ -58,6 +59,7 @@ class OutlierFinder:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._scroll = partial(scroll_all, store, DETECTIONS)
 
     def score(
         self,
@@ -88,8 +90,8 @@ class OutlierFinder:
         ranks = _ranks_in_class(scores, classes)
         # First, so that what has no vector of this kind does not keep a score of another run.
         self._store.delete_payload(DETECTIONS, [SCORE, CLASS_RANK, RUN], condition)
-        for start in range(0, len(ids), _PAGE):
-            rows = range(start, min(start + _PAGE, len(ids)))
+        for start in range(0, len(ids), PAGE):
+            rows = range(start, min(start + PAGE, len(ids)))
             self._store.set_payload(
                 DETECTIONS,
                 {
@@ -150,7 +152,7 @@ class OutlierFinder:
     def _representation(self, condition: models.Filter | None) -> str:
         """Return ``both`` where enough sources have texts, else the spectrum's shared vector."""
         sources: set[str] = set()
-        for record in self._scroll(_having(BOTH, condition), ["source_name", "key"], []):
+        for record in self._scroll(_having(BOTH, condition), ["source_name", "key"]):
             payload = record.payload or {}
             sources.add(payload.get("source_name") or payload["key"])
             if len(sources) >= ENOUGH_SOURCES:
@@ -175,7 +177,7 @@ class OutlierFinder:
             ids.append(record.id)
             classes.append(((record.payload or {}).get("class_path") or [""])[-1])
             page.append(named_vectors(record)[name])
-            if len(page) == _PAGE:
+            if len(page) == PAGE:
                 blocks.append(np.array(page, dtype=np.float32))
                 page = []
                 progress("reading vectors", len(ids), total)
@@ -199,7 +201,7 @@ class OutlierFinder:
                 threshold, n_found = middle, n_above
             else:
                 too_high = middle
-        found = list(self._scroll(_scored(condition, threshold), True, []))
+        found = list(self._scroll(_scored(condition, threshold)))
         found.sort(key=lambda record: (-(record.payload or {})[SCORE], str(record.id)))
         return found[:limit]
 
@@ -234,7 +236,7 @@ class OutlierFinder:
         """Return the robust standard deviation of each variable over a sample of the store."""
         sample: list[Payload] = []
         having = models.Filter(must=[lookup.is_flag("has_spectrum")])
-        for record in self._scroll(having, list(VARIABLE_NAMES), []):
+        for record in self._scroll(having, list(VARIABLE_NAMES)):
             sample.append(record.payload or {})
             if len(sample) == N_SAMPLE:
                 break
@@ -265,23 +267,6 @@ class OutlierFinder:
         if n_simulated:
             notes.append(f"{n_simulated} of {len(payloads)} listed are simulated")
         return tuple(notes)
-
-    def _scroll(
-        self, condition: models.Filter | None, fields: bool | list[str], vectors: list[str]
-    ) -> Iterator[models.Record]:
-        offset: int | str | None = None
-        while True:
-            records, offset = self._store.scroll(
-                DETECTIONS,
-                condition,
-                limit=_PAGE,
-                offset=offset,
-                with_payload=fields,
-                with_vectors=vectors or False,
-            )
-            yield from records
-            if offset is None:
-                return
 
 
 def _forest_scores(vectors: Float32Array, seed: int, progress: Progress) -> FloatArray:

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
 from qdrant_client import models
 
 from common.errors import InvalidQueryError, NotFoundError
-from common.records import point_id
+from common.records import point_id, spectrum_hash
 from search.results import Subject
 from search.schema import DETECTIONS, PAPERS, named_vectors
 from search.store.base import Store, WithVectors
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def find(
@@ -56,6 +59,13 @@ def subject(store: Store, identifier: str) -> Subject:
         payload=payload,
         excluded=tuple(same_source([record])),
     )
+
+
+def copies(store: Store, binned_counts: FloatArray, exposure_s: float) -> list[models.Condition]:
+    """Return what must not count as like a new spectrum: itself, if stored, and its source."""
+    same = any_of("spectrum_hash", [spectrum_hash(binned_counts, exposure_s)])
+    found, _ = store.scroll(DETECTIONS, models.Filter(must=[same]))
+    return same_source(found) if found else []
 
 
 def same_source(examples: Sequence[models.Record]) -> list[models.Condition]:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,13 @@ from search.results import Arrange, Hit, Page
 from search.schema import DETECTIONS, PAPERS
 from search.store.base import MAX_LIMIT as MOST_IN_CONE
 from search.store.base import Store
+from search.store.scrolling import scroll_all
 
 MOST_FOR_PAPERS = 10_000
 """Detections of a region whose papers are looked up."""
 
 _NAMES_AT_ONCE = 1000
+_scroll = partial(scroll_all, page=MOST_IN_CONE)  # payloads of a few fields
 
 
 def nearest_to_centre(
@@ -36,7 +39,7 @@ def nearest_to_centre(
     """Return the detections in a cone, nearest to its centre first."""
     check_limit(limit, MOST_IN_CONE)
     condition = _inside(store, cone, query_filter)
-    found = list(scroll_all(store, DETECTIONS, condition, ["ra_deg", "dec_deg"]))
+    found = list(_scroll(store, DETECTIONS, condition, ["ra_deg", "dec_deg"]))
     ra_deg, dec_deg = (
         np.array([(record.payload or {})[name] for record in found], dtype=np.float64)
         for name in ("ra_deg", "dec_deg")
@@ -95,20 +98,6 @@ def papers_in(store: Store, cone: Cone, query_filter: PaperFilter | None, arrang
     return Page([_as_paper(record, count[str(record.id)]) for record in records], following)
 
 
-def scroll_all(
-    store: Store, collection: str, condition: models.Filter | None, fields: list[str]
-) -> Iterator[models.Record]:
-    """Yield all points that match, with these payload fields."""
-    offset: int | str | None = None
-    while True:
-        records, offset = store.scroll(
-            collection, condition, limit=MOST_IN_CONE, offset=offset, with_payload=fields
-        )
-        yield from records
-        if offset is None:
-            return
-
-
 def _inside(store: Store, cone: Cone, query_filter: DetectionFilter | None) -> models.Filter:
     inside = restriction(DetectionFilter(cone=cone), store)
     more = restriction(query_filter, store)
@@ -123,7 +112,7 @@ def _mentioned(store: Store, inside: models.Filter) -> tuple[set[str], dict[str,
     """Return the names of the sources found, and the sources that each bibcode tells of."""
     names: set[str] = set()
     told: dict[str, set[str]] = defaultdict(set)
-    for record in scroll_all(store, DETECTIONS, inside, ["source_name", "key", "bibcodes"]):
+    for record in _scroll(store, DETECTIONS, inside, ["source_name", "key", "bibcodes"]):
         payload = record.payload or {}
         if name := payload.get("source_name"):
             names.add(name)
@@ -141,7 +130,7 @@ def _holding(
         must: list[models.Condition] = [any_of(field, values[start : start + _NAMES_AT_ONCE])]
         if condition is not None:
             must.append(condition)
-        yield from scroll_all(store, PAPERS, models.Filter(must=must), fields)
+        yield from _scroll(store, PAPERS, models.Filter(must=must), fields)
 
 
 def _sources_of(

@@ -1,6 +1,6 @@
 """What a spectrum is: its variables, its class, a description."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
 
@@ -9,6 +9,8 @@ from search.api.dependencies import Identifier, ReplyDep, ServicesDep, router_of
 from search.api.models import EstimateOptions, Formatted, Neighbours, over
 from search.api.models_answers import ClassificationAnswer, DescriptionAnswer, EstimatesAnswer
 from search.api.uploads import Posted, PostedBody, documented
+from search.results import Subject
+from search.services import Services
 
 ESTIMATES = described(EstimatesAnswer, "All variables, each with its intervals.")
 CLASSES = described(ClassificationAnswer, "Probabilities at every level of the class path.")
@@ -20,6 +22,13 @@ NeighboursQuery = Annotated[Neighbours, Query()]
 FormattedQuery = Annotated[Formatted, Query()]
 
 router = router_of("estimates")
+
+
+def _subject(body: Posted[Any], services: Services) -> tuple[Subject, tuple[str, ...]]:
+    """Return the spectrum of a body as a subject, and what to know about how it was read."""
+    spectrum = body.spectrum()
+    subject = services.search.subject_of(spectrum.binned_counts(), spectrum.exposure_s)
+    return subject, spectrum.warnings
 
 
 @router.get("/v1/estimates/{identifier:path}", responses=ESTIMATES)
@@ -48,8 +57,8 @@ def estimate_spectrum(
     reply: ReplyDep,
 ) -> Response:
     """Estimate the 20 variables of a spectrum: a file, or 400 numbers."""
-    asked, spectrum = over(body.options, query), body.spectrum()
-    subject = services.search.subject_of(spectrum.binned_counts(), spectrum.exposure_s)
+    asked = over(body.options, query)
+    subject, warnings = _subject(body, services)
     found = services.estimator.estimate(
         subject,
         k=asked.k,
@@ -57,7 +66,7 @@ def estimate_spectrum(
         representation=asked.representation,
         query_filter=asked.detections(),
     )
-    return reply.estimates(found, asked, spectrum.warnings)
+    return reply.estimates(found, asked, warnings)
 
 
 @router.get("/v1/classes/{identifier:path}", responses=CLASSES)
@@ -78,10 +87,10 @@ def classify_spectrum(
     reply: ReplyDep,
 ) -> Response:
     """Classify a spectrum, a file or 400 numbers, by the vote of its neighbours."""
-    asked, spectrum = over(body.options, query), body.spectrum()
-    subject = services.search.subject_of(spectrum.binned_counts(), spectrum.exposure_s)
+    asked = over(body.options, query)
+    subject, warnings = _subject(body, services)
     found = services.classifier.classify(subject, k=asked.k, query_filter=asked.detections())
-    return reply.classification(found, asked, spectrum.warnings)
+    return reply.classification(found, asked, warnings)
 
 
 @router.get("/v1/describe/{identifier:path}", responses=DESCRIPTION)
@@ -101,6 +110,6 @@ def describe_spectrum(
     reply: ReplyDep,
 ) -> Response:
     """Describe a spectrum, a file or 400 numbers, in plain language."""
-    asked, spectrum = over(body.options, query), body.spectrum()
-    subject = services.search.subject_of(spectrum.binned_counts(), spectrum.exposure_s)
-    return reply.description(services.describer.describe(subject), asked, spectrum.warnings)
+    asked = over(body.options, query)
+    subject, warnings = _subject(body, services)
+    return reply.description(services.describer.describe(subject), asked, warnings)

@@ -60,7 +60,7 @@ def test_stored_vectors_are_what_was_stored(store):
 
 
 def test_many_pages_are_read_whole(store, monkeypatch):
-    monkeypatch.setattr("search.representations._PAGE", 7)
+    monkeypatch.setattr("search.representations.PAGE", 7)
     fill(store, 30)
     seen = []
     found = read_vectors(store, lambda _stage, done, total: seen.append((done, total)))

@@ -215,7 +215,12 @@ def test_subject_of_a_new_spectrum_has_the_vectors_of_the_stored_one(service):
     stored = service.subject(AGN.key)
 
     assert new.name == "the spectrum given"
-    assert new.excluded == ()
     assert new.payload == {"counts": hard_counts(1).sum(), "exposure_s": EXPOSURE_S}
     for name, vector in stored.vectors.items():
         assert new.vectors[name] == pytest.approx(vector, abs=1e-6)
+
+
+def test_subject_of_a_spectrum_that_is_stored_is_no_neighbour_of_itself(service):
+    again = service.subject_of(hard_counts(1), EXPOSURE_S)
+    assert again.excluded == service.subject(AGN.key).excluded
+    assert service.subject_of(hard_counts(99), EXPOSURE_S).excluded == ()
