@@ -26,7 +26,7 @@ demo: $(INSTALLED)
 # Without stilts, VOTables are checked by pyvo and astropy only; CI installs it first.
 test: $(INSTALLED)
 	@command -v stilts >/dev/null || echo "stilts is missing, its tests are skipped: apt-get install stilts"
-	$(if $(shell command -v stilts),,CHANDRA_WITHOUT_STILTS=1) $(BIN)/python -m pytest -m "not slow" $(PYTEST)
+	$(if $(shell command -v stilts),,CHANDRA_WITHOUT_STILTS=1) $(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist worksteal $(PYTEST)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(PYTEST)

@@ -32,7 +32,7 @@ from synthetic import (
 )
 
 from search.filters import DetectionFilter, restriction
-from search.schema import DETECTION_FIELDS, DETECTIONS, SHARED_SPECTRUM
+from search.schema import DETECTION_FIELDS, DETECTION_LINKED, DETECTIONS, SHARED_SPECTRUM
 from search.store.base import CollectionSchema, VectorField
 from search.store.embedded import EmbeddedStore
 
@@ -47,7 +47,9 @@ def chandra(sky: Sky, folder: Path) -> list[Ask]:
 
     store = EmbeddedStore(folder)
     indexes = {name: DETECTION_FIELDS[name] for name in ("class_path", "hard_hs")}
-    schema = CollectionSchema({SHARED_SPECTRUM: VectorField(WIDTH)}, indexes)
+    schema = CollectionSchema(
+        {SHARED_SPECTRUM: VectorField(WIDTH)}, indexes, linked=DETECTION_LINKED & indexes.keys()
+    )
     store.create_collection(DETECTIONS, schema)
     hardness = sky.variables["hard_hs"]
     for start in range(0, len(sky.vectors), 2_000):

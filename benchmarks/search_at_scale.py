@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
@@ -40,7 +40,7 @@ from synthetic import (
 
 from common.calibration import CALIBRATION, Calibration
 from common.ports import Vectors
-from common.records import Detection, catalogue_key
+from common.records import Detection, Summary, catalogue_key
 from common.variables import VARIABLE_NAMES
 from encoders.bundle import SHIPPED_BUNDLE
 from search import schema
@@ -71,10 +71,10 @@ class GivenVectors:
     model_id = text_model = "none"
     spectrum_width = text_width = shared_width = WIDTH
 
-    def encode_question(self, question: str) -> Vectors:
-        """Return the vector that the question spells."""
-        vector = np.array([json.loads(question)], dtype=np.float32)
-        return Vectors(vector, vector)
+    def encode_summaries(self, summaries: Sequence[Summary]) -> Vectors:
+        """Return the vectors that the summaries spell."""
+        vectors = np.array([json.loads(one.nature) for one in summaries], dtype=np.float32)
+        return Vectors(vectors, vectors)
 
 
 def points(sky: Sky, rows: range, mixed: dict[str, np.ndarray]) -> list[models.PointStruct]:
@@ -244,7 +244,7 @@ def ask_in_turns(queries, sky, rng, store, services, port) -> dict[str, list[flo
         page = timed(
             "our service",
             lambda: services.search.by_vector(
-                vector,  # noqa: B023
+                np.array(vector),  # noqa: B023
                 "none",
                 "detections",
                 WANTED,

@@ -61,6 +61,9 @@ DETECTION_FIELDS: dict[str, models.PayloadSchemaType] = {
     "has_spectrum": _INDEX.BOOL,
     **dict.fromkeys(VARIABLE_NAMES, _INDEX.FLOAT),
 }
+DETECTION_LINKED = frozenset({"class_path", "instrument"})
+"""Fields of few values that nearly every filtered question names."""
+
 PAPER_FIELDS: dict[str, models.PayloadSchemaType] = {
     "bibcode": _INDEX.KEYWORD,
     "alternate_bibcodes": _INDEX.KEYWORD,
@@ -72,6 +75,7 @@ PAPER_FIELDS: dict[str, models.PayloadSchemaType] = {
     "year": _INDEX.INTEGER,
     "simulated": _INDEX.BOOL,
 }
+PAPER_LINKED = frozenset({"class_path"})
 
 SPECTRUM_FIELDS = frozenset(
     {
@@ -111,6 +115,7 @@ def detections_schema(encoder: Encoder) -> CollectionSchema:
             BOTH: VectorField(2 * shared),
         },
         payload_indexes=DETECTION_FIELDS,
+        linked=DETECTION_LINKED,
     )
 
 
@@ -122,6 +127,7 @@ def papers_schema(encoder: Encoder) -> CollectionSchema:
             SHARED: VectorField(encoder.shared_width),
         },
         payload_indexes=PAPER_FIELDS,
+        linked=PAPER_LINKED,
         sparse=(BM25,),
     )
 

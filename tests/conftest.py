@@ -9,6 +9,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["CHANDRA_CACHE"] = "off"  # what another run has kept would hide what this one does
 os.environ.pop("OPENAI_API_KEY", None)  # no test shall cost anything
+if "PYTEST_XDIST_WORKER" in os.environ:  # one test process a core: more threads would only wait
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MEMORY = Path("/dev/shm")
 

@@ -25,6 +25,10 @@ MAX_LIMIT = 10_000
 MAX_DIVERSE = 1000
 """Most candidates of a diverse answer: its time grows with their number times limit squared."""
 
+HNSW_EF = 200
+"""How many points the vector index keeps in view. Filtered questions also look past those that the
+filter leaves out (ACORN, arXiv:2403.04871): see docs/decisions/0009."""
+
 RRF_K = 60
 """How little the first places count above the others in a `HybridQuery`."""
 
@@ -47,12 +51,16 @@ class CollectionSchema:
         Dense vectors.
     payload_indexes : mapping of str to PayloadSchemaType
         Payload fields and how they are indexed.
+    linked : frozenset of str
+        Indexed fields whose values get links of their own in the vector index, which filters that
+        keep a few in a hundred need most. Each field costs about as much to build as the index.
     sparse : tuple of str
         Sparse vectors, compared by dot product weighted with the inverse document frequency.
     """
 
     vectors: Mapping[str, VectorField]
     payload_indexes: Mapping[str, models.PayloadSchemaType] = field(default_factory=dict)
+    linked: frozenset[str] = frozenset()
     sparse: tuple[str, ...] = ()
 
     @property

@@ -15,18 +15,18 @@ from qdrant_client import models
 
 from common.errors import InputError, InvalidQueryError
 from search.store.answers import fusion_limit
-from search.store.base import RRF_K, CollectionSchema, HybridQuery, NearestQuery, PointId
+from search.store.base import HNSW_EF, RRF_K, CollectionSchema, HybridQuery, NearestQuery, PointId
 from search.store.checks import check_hybrid, check_query, parse_id
 
-PAYLOAD_TYPES = {
-    models.PayloadSchemaType.KEYWORD: edge.PayloadSchemaType.Keyword,
-    models.PayloadSchemaType.INTEGER: edge.PayloadSchemaType.Integer,
-    models.PayloadSchemaType.FLOAT: edge.PayloadSchemaType.Float,
-    models.PayloadSchemaType.GEO: edge.PayloadSchemaType.Geo,
-    models.PayloadSchemaType.TEXT: edge.PayloadSchemaType.Text,
-    models.PayloadSchemaType.BOOL: edge.PayloadSchemaType.Bool,
-    models.PayloadSchemaType.DATETIME: edge.PayloadSchemaType.Datetime,
-    models.PayloadSchemaType.UUID: edge.PayloadSchemaType.Uuid,
+_INDEXES: dict[models.PayloadSchemaType, Callable[..., edge.PayloadSchemaParams]] = {
+    models.PayloadSchemaType.KEYWORD: edge.KeywordIndexParams,
+    models.PayloadSchemaType.INTEGER: edge.IntegerIndexParams,
+    models.PayloadSchemaType.FLOAT: edge.FloatIndexParams,
+    models.PayloadSchemaType.GEO: edge.GeoIndexParams,
+    models.PayloadSchemaType.TEXT: edge.TextIndexParams,
+    models.PayloadSchemaType.BOOL: edge.BoolIndexParams,
+    models.PayloadSchemaType.DATETIME: edge.DatetimeIndexParams,
+    models.PayloadSchemaType.UUID: edge.UuidIndexParams,
 }
 
 _MATCHES: dict[type, Callable[[Any], edge.MatchType]] = {
@@ -54,6 +54,11 @@ def to_config(schema: CollectionSchema) -> edge.EdgeConfig:
             name: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf) for name in schema.sparse
         },
     )
+
+
+def to_index(kind: models.PayloadSchemaType, linked: bool) -> edge.PayloadSchemaParams:
+    """Return how a payload field is indexed; a linked one has links in the vector index."""
+    return _INDEXES[kind](enable_hnsw=linked)
 
 
 def to_point(point: models.PointStruct) -> edge.Point:
@@ -99,8 +104,11 @@ def _scoring(query: NearestQuery) -> edge.ScoringQueryType:
     return edge.Mmr(vector, 1 - query.diversity, query.n_candidates, query.using)
 
 
-def _params(query: NearestQuery) -> edge.SearchParams | None:
-    return edge.SearchParams(exact=True) if query.exact else None
+def _params(query: NearestQuery) -> edge.SearchParams:
+    if query.exact:
+        return edge.SearchParams(exact=True)
+    through = edge.AcornSearchParams(enable=query.query_filter is not None, max_selectivity=1.0)
+    return edge.SearchParams(hnsw_ef=HNSW_EF, acorn=through)
 
 
 def to_vector(vector: list[float] | models.SparseVector) -> edge.NamedVector:

@@ -41,7 +41,7 @@ from search.store.checks import (
     check_vectors,
     parse_id,
 )
-from search.store.server_translation import to_request
+from search.store.server_translation import to_index, to_request
 
 
 class ServerStore:
@@ -82,7 +82,8 @@ class ServerStore:
                     config = models.SparseVectorNameConfig(sparse=idf)
                     self._client.create_vector_name(name, vector, config)
             for field in sorted(schema.payload_indexes.keys() - info.payload_schema.keys()):
-                self._client.create_payload_index(name, field, schema.payload_indexes[field])
+                params = to_index(schema.payload_indexes[field], field in schema.linked)
+                self._client.create_payload_index(name, field, params)
 
     def collections(self) -> list[str]:
         """Return the names of all collections; see `Store`."""

@@ -1,10 +1,28 @@
 """From our questions to requests of Qdrant's REST API."""
 
+from collections.abc import Callable
+
 from qdrant_client import models
 
 from search.store.answers import fusion_limit
-from search.store.base import RRF_K, HybridQuery, NearestQuery
+from search.store.base import HNSW_EF, RRF_K, HybridQuery, NearestQuery
 from search.store.checks import check_hybrid, check_query
+
+_INDEXES: dict[models.PayloadSchemaType, Callable[..., models.PayloadSchemaParams]] = {
+    models.PayloadSchemaType.KEYWORD: models.KeywordIndexParams,
+    models.PayloadSchemaType.INTEGER: models.IntegerIndexParams,
+    models.PayloadSchemaType.FLOAT: models.FloatIndexParams,
+    models.PayloadSchemaType.GEO: models.GeoIndexParams,
+    models.PayloadSchemaType.TEXT: models.TextIndexParams,
+    models.PayloadSchemaType.BOOL: models.BoolIndexParams,
+    models.PayloadSchemaType.DATETIME: models.DatetimeIndexParams,
+    models.PayloadSchemaType.UUID: models.UuidIndexParams,
+}
+
+
+def to_index(kind: models.PayloadSchemaType, linked: bool) -> models.PayloadSchemaParams:
+    """Return how a payload field is indexed; a linked one has links in the vector index."""
+    return _INDEXES[kind](type=kind.value, enable_hnsw=linked)
 
 
 def to_request(query: NearestQuery | HybridQuery) -> models.QueryRequest:
@@ -43,5 +61,8 @@ def _scoring(query: NearestQuery) -> models.NearestQuery:
     return models.NearestQuery(nearest=check_query(query), mmr=mmr if query.diversity else None)
 
 
-def _params(query: NearestQuery) -> models.SearchParams | None:
-    return models.SearchParams(exact=True) if query.exact else None
+def _params(query: NearestQuery) -> models.SearchParams:
+    if query.exact:
+        return models.SearchParams(exact=True)
+    through = models.AcornSearchParams(enable=query.query_filter is not None, max_selectivity=1.0)
+    return models.SearchParams(hnsw_ef=HNSW_EF, acorn=through)

@@ -12,7 +12,7 @@ import qdrant_edge as edge
 from common.errors import InputError, InvalidQueryError, NotFoundError, UnavailableError
 from search.store.base import CollectionSchema
 from search.store.checks import check_name, check_vectors
-from search.store.edge_translation import PAYLOAD_TYPES, to_config
+from search.store.edge_translation import to_config, to_index
 from search.store.lock import StoreLock
 from search.store.manifest import read_aliases, read_schema, write_aliases, write_schema
 
@@ -94,7 +94,7 @@ class Shards:
             if name in self._aliases:
                 raise InputError(f"{name} is an alias of {self._aliases[name]}: use another name")
             if not self._path(check_name(name)).exists():
-                self._make(name, replace(schema, payload_indexes={}))
+                self._make(name, replace(schema, payload_indexes={}, linked=frozenset()))
             shard = self.get(name)
             check_vectors(name, shard.schema.sizes, schema.sizes)
             self._add_sparse(shard, schema)
@@ -180,11 +180,12 @@ class Shards:
         if not missing:
             return
         for field in sorted(missing):
-            kind = PAYLOAD_TYPES[schema.payload_indexes[field]]
+            params = to_index(schema.payload_indexes[field], field in schema.linked)
             with edge_errors(shard.name):
-                shard.edge.update(edge.UpdateOperation.create_field_index(field, kind))
+                shard.edge.update(edge.UpdateOperation.create_field_index(field, params))
         indexes = {**shard.schema.payload_indexes, **schema.payload_indexes}
-        self._rewrite(shard, replace(shard.schema, payload_indexes=indexes))
+        linked = shard.schema.linked | schema.linked
+        self._rewrite(shard, replace(shard.schema, payload_indexes=indexes, linked=linked))
 
     def _rewrite(self, shard: Shard, schema: CollectionSchema) -> None:
         write_schema(self._path(shard.name) / _SCHEMA_FILE, schema)

@@ -179,7 +179,11 @@ def scoring(query):
 
 
 def params(query):
-    return None if query.params is None else edge.SearchParams(exact=bool(query.params.exact))
+    given = query.params
+    if given is None:
+        return None
+    acorn = given.acorn and edge.AcornSearchParams(given.acorn.enable, given.acorn.max_selectivity)
+    return edge.SearchParams(given.hnsw_ef, bool(given.exact), acorn=acorn)
 
 
 def describe(collection):
@@ -191,7 +195,8 @@ def describe(collection):
         "indexed_vectors_count": found.indexed_vectors_count,
         "segments_count": found.segments_count,
         "payload_schema": {
-            field: {"data_type": kind, "points": 0} for field, kind in collection.indexes.items()
+            field: {"data_type": params.type, "params": params, "points": 0}
+            for field, params in collection.indexes.items()
         },
         "config": {
             "params": {

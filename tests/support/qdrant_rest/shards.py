@@ -8,7 +8,7 @@ from qdrant_client import models
 
 from common.errors import InputError
 from search.store.base import CollectionSchema, VectorField
-from search.store.edge_translation import PAYLOAD_TYPES, to_config, to_filter
+from search.store.edge_translation import to_config, to_filter, to_index
 
 
 class ApiError(Exception):
@@ -72,11 +72,12 @@ class Collections:
             (self.folder / name).rename(self.folder / f".{name}-{id(collection)}")
             return True
 
-    def index(self, name, field, kind):
+    def index(self, name, field, params):
         collection = self.get(name)
-        operation = edge.UpdateOperation.create_field_index(field, PAYLOAD_TYPES[kind])
-        collection.call("update", operation)
-        collection.indexes[field] = kind
+        kind = models.PayloadSchemaType(params.type)
+        schema = to_index(kind, params.enable_hnsw is not False)
+        collection.call("update", edge.UpdateOperation.create_field_index(field, schema))
+        collection.indexes[field] = params
 
     def add_sparse(self, name, vector, config):
         collection = self.get(name)
