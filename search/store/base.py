@@ -26,8 +26,10 @@ MAX_DIVERSE = 1000
 """Most candidates of a diverse answer: its time grows with their number times limit squared."""
 
 HNSW_EF = 200
-"""How many points the vector index keeps in view. Filtered questions also look past those that the
-filter leaves out (ACORN, arXiv:2403.04871): see docs/decisions/0009."""
+"""How many points the vector index keeps in view: see docs/decisions/0009."""
+
+ACORN_BELOW = 0.8
+"""Filters that keep a smaller share of the points are looked through (ACORN, arXiv:2403.04871)."""
 
 RRF_K = 60
 """How little the first places count above the others in a `HybridQuery`."""

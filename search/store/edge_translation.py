@@ -15,7 +15,15 @@ from qdrant_client import models
 
 from common.errors import InputError, InvalidQueryError
 from search.store.answers import fusion_limit
-from search.store.base import HNSW_EF, RRF_K, CollectionSchema, HybridQuery, NearestQuery, PointId
+from search.store.base import (
+    ACORN_BELOW,
+    HNSW_EF,
+    RRF_K,
+    CollectionSchema,
+    HybridQuery,
+    NearestQuery,
+    PointId,
+)
 from search.store.checks import check_hybrid, check_query, parse_id
 
 _INDEXES: dict[models.PayloadSchemaType, Callable[..., edge.PayloadSchemaParams]] = {
@@ -107,7 +115,7 @@ def _scoring(query: NearestQuery) -> edge.ScoringQueryType:
 def _params(query: NearestQuery) -> edge.SearchParams:
     if query.exact:
         return edge.SearchParams(exact=True)
-    through = edge.AcornSearchParams(enable=query.query_filter is not None, max_selectivity=1.0)
+    through = edge.AcornSearchParams(enable=True, max_selectivity=ACORN_BELOW)
     return edge.SearchParams(hnsw_ef=HNSW_EF, acorn=through)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from qdrant_client import models
 
 from search.store.answers import fusion_limit
-from search.store.base import HNSW_EF, RRF_K, HybridQuery, NearestQuery
+from search.store.base import ACORN_BELOW, HNSW_EF, RRF_K, HybridQuery, NearestQuery
 from search.store.checks import check_hybrid, check_query
 
 _INDEXES: dict[models.PayloadSchemaType, Callable[..., models.PayloadSchemaParams]] = {
@@ -64,5 +64,5 @@ def _scoring(query: NearestQuery) -> models.NearestQuery:
 def _params(query: NearestQuery) -> models.SearchParams:
     if query.exact:
         return models.SearchParams(exact=True)
-    through = models.AcornSearchParams(enable=query.query_filter is not None, max_selectivity=1.0)
+    through = models.AcornSearchParams(enable=True, max_selectivity=ACORN_BELOW)
     return models.SearchParams(hnsw_ef=HNSW_EF, acorn=through)
