@@ -29,6 +29,9 @@ class Counting:
         self.batches.append(len(queries))
         return self.store.query_batch(collection, queries)
 
+    def scroll(self, *args, **more):
+        return self.store.scroll(*args, **more)
+
 
 def by_scikit_learn(known, row, representation, weighting, k, variable):
     x, values = known.vectors[representation].astype(np.float64), known.variables[variable]
