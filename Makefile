@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: help demo serve test test-slow check format bundle bench clean
 
 help:
-	@echo "make demo       set up, fill a store with simulated data, ask three questions, serve on 127.0.0.1:8000"
+	@echo "make demo       set up, fill a store with simulated data, ask four questions, serve on 127.0.0.1:8000"
 	@echo "make test       set up and run the default test suite"
 	@echo "make test-slow  run the tests marked slow (CI runs them too)"
 	@echo "make check      lint, types, docstrings, import contracts"

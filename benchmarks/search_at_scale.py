@@ -5,8 +5,9 @@ Run: python benchmarks/search_at_scale.py [--points 407806]
 A filtered query (one class, one range: 1% of the detections, ten nearest with their payload) goes
 to Qdrant Edge called directly, to our store, to our service and through HTTP; the estimates of all
 20 variables of one stored detection are compared with raw queries for the same neighbours. All
-take turns in one run. Vectors are synthetic, 64 numbers each (128 for both); one detection in ten
-has a text, so that its estimates ask all five representations, the others ask two.
+take turns in one run, after every file of the store was read once. Vectors are synthetic, 64
+numbers each (128 for both); one detection in ten has a text, so that its estimates ask all five
+representations, the others ask two.
 
 --store FOLDER keeps what was filled, or takes it up again.
 """

@@ -54,8 +54,8 @@ class CollectionSchema:
     payload_indexes : mapping of str to PayloadSchemaType
         Payload fields and how they are indexed.
     linked : frozenset of str
-        Indexed fields whose values get links of their own in the vector index, which filters that
-        keep a few in a hundred need most. Each field costs about as much to build as the index.
+        Indexed fields whose values get links of their own in the vector index. Each makes a large
+        index slower to build; it is decided when the field is first indexed.
     sparse : tuple of str
         Sparse vectors, compared by dot product weighted with the inverse document frequency.
     """

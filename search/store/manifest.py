@@ -32,7 +32,6 @@ def read_schema(path: Path) -> CollectionSchema:
             payload_indexes={
                 k: models.PayloadSchemaType(v) for k, v in content["payload_indexes"].items()
             },
-            linked=frozenset(content.get("linked", ())),
             sparse=tuple(content.get("sparse", ())),  # stores made before there were any lack it
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
@@ -46,7 +45,6 @@ def write_schema(path: Path, schema: CollectionSchema) -> None:
         {
             "vectors": {name: asdict(vector) for name, vector in schema.vectors.items()},
             "payload_indexes": {name: kind.value for name, kind in schema.payload_indexes.items()},
-            "linked": sorted(schema.linked),
             "sparse": list(schema.sparse),
         },
     )

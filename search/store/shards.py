@@ -94,7 +94,7 @@ class Shards:
             if name in self._aliases:
                 raise InputError(f"{name} is an alias of {self._aliases[name]}: use another name")
             if not self._path(check_name(name)).exists():
-                self._make(name, replace(schema, payload_indexes={}, linked=frozenset()))
+                self._make(name, replace(schema, payload_indexes={}))
             shard = self.get(name)
             check_vectors(name, shard.schema.sizes, schema.sizes)
             self._add_sparse(shard, schema)
@@ -184,8 +184,7 @@ class Shards:
             with edge_errors(shard.name):
                 shard.edge.update(edge.UpdateOperation.create_field_index(field, params))
         indexes = {**shard.schema.payload_indexes, **schema.payload_indexes}
-        linked = shard.schema.linked | schema.linked
-        self._rewrite(shard, replace(shard.schema, payload_indexes=indexes, linked=linked))
+        self._rewrite(shard, replace(shard.schema, payload_indexes=indexes))
 
     def _rewrite(self, shard: Shard, schema: CollectionSchema) -> None:
         write_schema(self._path(shard.name) / _SCHEMA_FILE, schema)

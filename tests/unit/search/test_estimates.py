@@ -79,6 +79,12 @@ def test_a_calibrated_rule_averages_its_representations_and_gives_intervals(know
     assert found.calibrated_on == calibration().in_words()
 
 
+def test_a_source_of_many_detections_is_left_out_by_the_engine(known, monkeypatch):
+    few = Estimator(known.store, calibration()).estimate(known.subject(7))
+    monkeypatch.setattr("search.inference.neighbourhood.FEW", 1)
+    assert Estimator(known.store, calibration()).estimate(known.subject(7)) == few
+
+
 def test_its_own_source_is_never_a_neighbour(known):
     found = Estimator(known.store, calibration()).estimate(known.subject(7), k=100)
     one = found.estimates["hard_hs"]
