@@ -30,6 +30,19 @@ def pytest_unconfigure(config):
         shutil.rmtree(made_here, ignore_errors=True)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Say loudly on what the store contract was checked; here, where several processes see it."""
+    server = os.environ.get("CHANDRA_QDRANT_URL")
+    said = (
+        f"store contract checked on the Qdrant server at {server}"
+        if server
+        else "CHANDRA_QDRANT_URL is not set: the store contract was checked on the embedded engine "
+        "and on a stand-in for the server's REST API, NOT on a real Qdrant server"
+    )
+    terminalreporter.write_sep("!" if server is None else "=", "Qdrant server")
+    terminalreporter.write_line(said, yellow=server is None)
+
+
 @pytest.fixture(scope="session")
 def repository():
     return REPOSITORY

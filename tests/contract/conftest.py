@@ -16,17 +16,6 @@ REAL_SERVER_KEY = os.environ.get("CHANDRA_QDRANT_API_KEY")
 ENGINES = ["embedded", "standin", *(["server"] if REAL_SERVER else [])]
 
 
-def pytest_terminal_summary(terminalreporter):
-    said = (
-        f"store contract checked on the Qdrant server at {REAL_SERVER}"
-        if REAL_SERVER
-        else "CHANDRA_QDRANT_URL is not set: the store contract was checked on the embedded engine "
-        "and on a stand-in for the server's REST API, NOT on a real Qdrant server"
-    )
-    terminalreporter.write_sep("!" if REAL_SERVER is None else "=", "Qdrant server")
-    terminalreporter.write_line(said, yellow=REAL_SERVER is None)
-
-
 @pytest.fixture(scope="session")
 def standin_url(tmp_path_factory):
     with running(tmp_path_factory.mktemp("qdrant_rest")) as url:
