@@ -25,8 +25,9 @@ MAX_LIMIT = 10_000
 MAX_DIVERSE = 1000
 """Most candidates of a diverse answer: its time grows with their number times limit squared."""
 
-HNSW_EF = 200
-"""How many points the vector index keeps in view: see docs/decisions/0009."""
+HNSW_M, HNSW_EF_CONSTRUCT, HNSW_EF = 32, 200, 200
+"""Links of a point in the vector index, and how many points are kept in view while it is built and
+while it is searched (arXiv:1603.09320): see docs/decisions/0009."""
 
 ACORN_BELOW = 0.8
 """Filters that keep a smaller share of the points are looked through (ACORN, arXiv:2403.04871)."""

@@ -18,6 +18,8 @@ from search.store.answers import fusion_limit
 from search.store.base import (
     ACORN_BELOW,
     HNSW_EF,
+    HNSW_EF_CONSTRUCT,
+    HNSW_M,
     RRF_K,
     CollectionSchema,
     HybridQuery,
@@ -25,6 +27,8 @@ from search.store.base import (
     PointId,
 )
 from search.store.checks import check_hybrid, check_query, parse_id
+
+FULL_SCAN_KB = 10_000  # Qdrant's own default, which Edge wants to be told
 
 _INDEXES: dict[models.PayloadSchemaType, Callable[..., edge.PayloadSchemaParams]] = {
     models.PayloadSchemaType.KEYWORD: edge.KeywordIndexParams,
@@ -61,6 +65,7 @@ def to_config(schema: CollectionSchema) -> edge.EdgeConfig:
         sparse_vectors={
             name: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf) for name in schema.sparse
         },
+        hnsw_config=edge.HnswIndexConfig(HNSW_M, HNSW_EF_CONSTRUCT, FULL_SCAN_KB),
     )
 
 

@@ -22,6 +22,8 @@ from common.errors import (
 )
 from search.store.answers import facet_counts, in_order, ranked
 from search.store.base import (
+    HNSW_EF_CONSTRUCT,
+    HNSW_M,
     CollectionSchema,
     HybridQuery,
     IndexState,
@@ -289,9 +291,12 @@ class ServerStore:
             field: models.SparseVectorParams(modifier=models.Modifier.IDF)
             for field in schema.sparse
         }
+        hnsw = models.HnswConfigDiff(m=HNSW_M, ef_construct=HNSW_EF_CONSTRUCT)
         strict = models.StrictModeConfig(enabled=True, unindexed_filtering_retrieve=False)
         try:
-            self._client.create_collection(name, vectors, sparse, strict_mode_config=strict)
+            self._client.create_collection(
+                name, vectors, sparse, hnsw_config=hnsw, strict_mode_config=strict
+            )
         except UnexpectedResponse as exc:
             if exc.status_code != HTTPStatus.CONFLICT:
                 raise

@@ -203,7 +203,11 @@ def describe(collection):
                 "vectors": collection.config.vectors,
                 "sparse_vectors": collection.config.sparse_vectors,
             },
-            "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000},
+            "hnsw_config": {
+                "m": collection.config.hnsw_config.m,
+                "ef_construct": collection.config.hnsw_config.ef_construct,
+                "full_scan_threshold": 10_000,
+            },
             "optimizer_config": {"default_segment_number": 0, "flush_interval_sec": 5},
         },
     }

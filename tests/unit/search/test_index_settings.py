@@ -1,11 +1,16 @@
 """Both engines are told the same of how to index and how to search: docs/decisions/0009."""
 
+import json
+from urllib.request import urlopen
+
 import pytest
 from qdrant_client import models
+from qdrant_rest.process import running
 
 from search.schema import DETECTION_FIELDS, DETECTION_LINKED, PAPER_FIELDS, PAPER_LINKED
 from search.store import edge_translation, server_translation
-from search.store.base import NearestQuery
+from search.store.base import CollectionSchema, NearestQuery, VectorField
+from search.store.server import ServerStore
 
 QUERIES = {exact: NearestQuery([1.0, 0.0], "own", exact=exact) for exact in (False, True)}
 
@@ -37,6 +42,19 @@ def test_only_linked_fields_get_links_in_the_index(kind, linked):
     for engine in (server_translation, edge_translation):
         assert engine.to_index(kind, linked).enable_hnsw is linked
     assert server_translation.to_index(kind, linked).type == kind
+
+
+def test_the_embedded_index_has_32_links_and_keeps_200_points_in_view():
+    config = edge_translation.to_config(CollectionSchema({"own": VectorField(2)})).hnsw_config
+    assert (config.m, config.ef_construct) == (32, 200)
+
+
+def test_the_index_of_a_server_is_made_the_same_way(tmp_path):
+    with running(tmp_path) as url, ServerStore(url, timeout_s=30) as store:
+        store.create_collection("index", CollectionSchema({"own": VectorField(2)}))
+        with urlopen(f"{url}/collections/index") as answer:
+            made = json.load(answer)["result"]["config"]["hnsw_config"]
+    assert (made["m"], made["ef_construct"]) == (32, 200)
 
 
 def test_linked_fields_are_indexed_fields():
