@@ -76,6 +76,12 @@ class Answering:
             raise InputError("--force overwrites --output, which is not given")
         if self.output is None:
             return
+        ending = self.output.suffix.lower()
+        if ending and ending not in SUFFIXES and not (self.chosen or self.as_json):
+            raise InputError(
+                f"{self.output}: {ending} tells no format: end the name in {', '.join(SUFFIXES)}, "
+                "or give --format"
+            )
         if self.output.exists() and not self.force:
             raise InputError(f"{self.output} exists: give another --output, or --force")
         if not self.output.absolute().parent.is_dir():
@@ -124,9 +130,14 @@ def opened(settings: SearchSettings) -> Iterator[Services]:
 
 
 def give_page(
-    ask: Callable[[Arrange], Page], to: Target, title: str, paging: Paging, how: Answering
+    ask: Callable[[Arrange], Page],
+    to: Target,
+    title: str,
+    paging: Paging,
+    how: Answering,
+    nothing: str = "nothing matches: loosen the filter, or see `chandra-search status`",
 ) -> None:
-    """Ask for a page, or for all of them, and answer with it."""
+    """Ask for a page, or for all of them, and answer with it; ``nothing`` is said of no answer."""
     page = _all(ask, paging.arrange()) if paging.every else ask(paging.arrange())
     how.give(
         title,
@@ -140,7 +151,7 @@ def give_page(
         ),
     )
     if not page.hits:
-        say("nothing matches: loosen the filter, or see `chandra-search status`")
+        say(nothing)
     elif page.cursor:
         say(f"there are more: add --cursor {page.cursor} for the next page, or --all")
 

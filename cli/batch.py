@@ -106,7 +106,9 @@ def _asked(text: str, where: str) -> Asked:
         asked = _LINE.validate_python(line)
         return Asked(_title(asked, file), asked.as_question())
     except ValidationError as exc:
-        said = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+        said = (
+            ": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in exc.errors()
+        )
         raise InvalidQueryError(f"{where}: {'; '.join(said)}") from exc
     except ChandraSearchError as exc:
         raise type(exc)(f"{where}: {exc}") from exc

@@ -10,6 +10,9 @@ from cli.option_groups import Place, grouped
 from cli.output import answers, say, stages
 from search.rendering.formats import render_outliers
 
+FEW = 256
+"""The sample that each tree of an Isolation Forest is grown from (Liu et al. 2008, section 4)."""
+
 app = typer.Typer(
     no_args_is_help=True, help="Score how unlike the others detections are, and list the first."
 )
@@ -32,6 +35,11 @@ def score(
     with opened(place.settings()) as services, stages() as progress:
         n_scored = services.outliers.score(wanted, seed, progress)
     answers.print(f"{n_scored:,} detections scored; see `chandra-search outliers list`")
+    if n_scored < FEW:
+        say(
+            f"caution: with fewer than {FEW} detections a forest cannot tell what is usual: take "
+            "the ranking as a hint only, or score more"
+        )
 
 
 @app.command("list")

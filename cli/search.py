@@ -194,6 +194,8 @@ def region(
             f"papers in {circle}",
             paging,
             how,
+            "no paper is linked with a detection in this circle: widen it, loosen the filter, or "
+            "see with `chandra-search search cone` what lies there",
         )
 
 

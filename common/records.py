@@ -99,6 +99,8 @@ class Spectrum:
         Where the bounds come from, for instance ``RMF rmf2278.fits``.
     warnings : tuple of str
         What a user should know about how it was read.
+    frame_time_s : float or None
+        Exposure of one frame of the detector in seconds, if the header says it.
     """
 
     counts: FloatArray
@@ -108,6 +110,7 @@ class Spectrum:
     background: Background | None = None
     energy_source: str = "given"
     warnings: tuple[str, ...] = ()
+    frame_time_s: float | None = None
 
     def binned_counts(self) -> FloatArray:
         """Return the counts on the 400 bins of 0.5-8 keV, shape (400,)."""

@@ -70,7 +70,9 @@ def _fold(name: str) -> str:
 
 def _nearest(name: str) -> str:
     folded = _fold(name[:60])
-    near = difflib.get_close_matches(folded, _paths(), n=9)
+    near = next(
+        filter(None, (difflib.get_close_matches(folded, _paths(), 9, c) for c in (0.6, 0.3))), []
+    )
     # A typing error seldom is the first letter.
     near.sort(key=lambda other: other[:1] != folded[:1])
     labels = dict.fromkeys(_paths()[other][-1] for other in near)

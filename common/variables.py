@@ -19,6 +19,13 @@ class Variable:
     ucd: str
     valid_min: float
     valid_max: float
+    usual_min: float | None = None
+    """No interval reaches below it, though a catalogue value may: None for `valid_min`."""
+
+    @property
+    def interval_min(self) -> float:
+        """Where intervals end at the latest."""
+        return self.valid_min if self.usual_min is None else self.usual_min
 
     def is_valid(self, value: float) -> bool:
         """Return whether a value is finite and inside the valid range."""
@@ -117,7 +124,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "apec_abund", "metal abundance of the APEC fit, relative to solar", "", "phys.abund", 0, 100
     ),
-    Variable("apec_z", "redshift of the APEC fit", "", "src.redshift", -1, 20),
+    Variable("apec_z", "redshift of the APEC fit", "", "src.redshift", -1, 20, 0),
     Variable(
         "apec_nh",
         "column density of the absorbed thermal-plasma (APEC) fit",

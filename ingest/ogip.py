@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -104,6 +104,17 @@ def obsid_of(headers: Sequence[Header]) -> int | None:
     return next(_integers(headers, "OBS_ID"), None)
 
 
+def frame_time_of(headers: Sequence[Header]) -> float | None:
+    """Return the exposure in seconds of one ACIS frame, None if the headers don't say.
+
+    ``TIMEDEL`` is from one frame to the next, ``DTCOR`` the live share of it.
+    """
+    if not instrument_of(headers)[1].startswith("ACIS"):
+        return None  # elsewhere TIMEDEL may mean something else
+    step_s, live = (_positive(headers, keyword) for keyword in ("TIMEDEL", "DTCOR"))
+    return step_s * (live if live and live <= 1 else 1.0) if step_s else None
+
+
 def refuse_without_resolution(name: str, headers: Sequence[Header]) -> None:
     """Refuse instruments whose pulse heights are not energies."""
     _, instrument = instrument_of(headers)
@@ -174,6 +185,7 @@ def observed(
         observed_at=next(_dates(headers), None),
         exposure_s=spectrum.exposure_s,
     )
+    spectrum = replace(spectrum, frame_time_s=frame_time_of(headers))
     return ObservedSpectrum(detection, spectrum, target_ra_deg, target_dec_deg, source_name, path)
 
 
@@ -187,6 +199,18 @@ def _integers(headers: Sequence[Header], keyword: str) -> Iterator[int]:
     for value in _values(headers, keyword):
         if value.isdecimal() and len(value) < 19:  # the store keeps integers of 64 bits
             yield int(value)
+
+
+def _positive(headers: Sequence[Header], keyword: str) -> float | None:
+    values = (header.get(keyword) for header in headers)
+    return next(
+        (
+            float(value)
+            for value in values
+            if isinstance(value, int | float) and math.isfinite(value) and value > 0
+        ),
+        None,
+    )
 
 
 def _dates(headers: Sequence[Header]) -> Iterator[datetime]:

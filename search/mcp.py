@@ -2,12 +2,14 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from importlib.metadata import version
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.types import ToolAnnotations
+from mcp.types import CallToolResult, InputRequiredResult, ToolAnnotations
 from pydantic import Field, ValidationError
 
 from common.errors import ChandraSearchError, InvalidQueryError
@@ -83,7 +85,7 @@ _READS = ToolAnnotations(
 
 def create_mcp(services: Services) -> MCPServer:
     """Return the server; ``run("stdio")`` answers on standard input and output until it closes."""
-    server = MCPServer(
+    server = _StrictServer(
         "chandra-search",
         title="X-ray spectra and the papers about them",
         instructions=INSTRUCTIONS,
@@ -94,6 +96,22 @@ def create_mcp(services: Services) -> MCPServer:
     for tool in (tools.search, tools.papers, tools.estimate, tools.describe):
         server.add_tool(_refusing(tool), annotations=_READS)
     return server
+
+
+class _StrictServer(MCPServer):
+    """A server that refuses arguments a tool does not have, where the package ignores them."""
+
+    async def call_tool(
+        self, name: str, arguments: Json, context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Call a tool by name with arguments."""
+        takes = {tool.name: tool.input_schema["properties"] for tool in await self.list_tools()}
+        known = takes.get(name, arguments)
+        if unknown := [argument for argument in arguments if argument not in known]:
+            near = get_close_matches(unknown[0], known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            raise ToolError(f"{name} takes no argument {unknown[0][:40]!r}; {hint}")
+        return await super().call_tool(name, arguments, context)
 
 
 def _refusing(tool: Callable[P, R]) -> Callable[P, R]:

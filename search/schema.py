@@ -197,6 +197,7 @@ def _spectrum_payload(spectrum: Spectrum, file: str | None) -> Payload:
         "spectrum_hash": spectrum.hash(),
         "counts": round(float(spectrum.binned_counts().sum()), 6),
         "exposure_s": spectrum.exposure_s,
+        "frame_time_s": spectrum.frame_time_s,
         "energy_source": spectrum.energy_source,
         "warnings": list(spectrum.warnings) or None,
         "file": file,

@@ -15,6 +15,7 @@ brings them back. In a field that holds several values, any of them will do.
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -36,6 +37,7 @@ from qdrant_client import models
 
 from common.errors import InvalidQueryError
 from common.source_class import label_of
+from common.variables import VARIABLES
 from search.cone import Cone
 from search.schema import fold_name
 
@@ -79,6 +81,18 @@ _TERMINAL_SAYS = {
     "CONE": "cone(ra, dec, radius)",
     "RADIUS": "a radius with its unit, such as 5 arcmin",
 }
+_N = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?"
+_WITH_UNIT = re.compile(
+    r"(?<!\w)(?P<field>[a-z_]\w*)\s*(?:[<>=!]=?|(?:not\s+)?between\b|(?:not\s+)?in\s*\()\s*"
+    rf"(?:{_N}\s*(?:,|and\b)\s*)*(?P<number>{_N})\s*"
+    r"(?P<unit>(?:[kmu]?s|sec|seconds?|min|h|hours?|d|days?|yr|years?|[kmg]?ev|erg|cm|counts?|ct|deg"
+    r"|degrees?|arcmin|arcsec|k?hz)(?![^\W\d])[\w^*/-]*)",
+    re.IGNORECASE,
+)
+_UNITS: Mapping[str, str] = MappingProxyType(
+    {variable.name: variable.unit for variable in VARIABLES}
+    | {"exposure_s": "s", "ra_deg": "deg", "dec_deg": "deg"}
+)
 _BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
 
@@ -141,7 +155,7 @@ def parse_where(text: str, fields: Mapping[str, Kind]) -> models.Filter:
     try:
         tree = cast(_Node, _parser().parse(text))
     except UnexpectedInput as exc:
-        raise _syntax_error(text, exc) from exc
+        raise _syntax_error(text, exc, fields) from exc
     condition = _Reader(text, fields).condition(tree, negated=False)
     return condition if isinstance(condition, models.Filter) else models.Filter(must=[condition])
 
@@ -316,7 +330,7 @@ class _Reader:
         raise _error_at(self._text, token.start_pos or 0, message)
 
 
-def _syntax_error(text: str, exc: UnexpectedInput) -> InvalidQueryError:
+def _syntax_error(text: str, exc: UnexpectedInput, fields: Mapping[str, Kind]) -> InvalidQueryError:
     if not text.strip():
         return InvalidQueryError(
             "the --where expression is empty: leave it out, or compare a field"
@@ -330,9 +344,22 @@ def _syntax_error(text: str, exc: UnexpectedInput) -> InvalidQueryError:
         expected = exc.accepts
         if exc.token.type == "$END":
             position = len(text)
+    if said := _unit_said(text, position, fields):
+        return _error_at(text, position, said)
     names = sorted({_TERMINAL_SAYS.get(name, name.strip("_").lower()) for name in expected})
     one_of = "one of: " if len(names) > 1 else ""
     return _error_at(text, position, f"expected {one_of}{', '.join(names)}")
+
+
+def _unit_said(text: str, position: int, fields: Mapping[str, Kind]) -> str | None:
+    """Return what to say of a unit behind a number at this place, None if there is none."""
+    for match in _WITH_UNIT.finditer(text):
+        field = match["field"]
+        if match.start("number") <= position <= match.start("unit") and field in fields:
+            unit = _UNITS.get(field)
+            held = f"{field} is in {unit}" if unit else f"{field} has no unit"
+            return f"numbers stand without a unit, leave {match['unit'][:20]} out: {held}"
+    return None
 
 
 def _error_at(text: str, position: int, message: str) -> InvalidQueryError:

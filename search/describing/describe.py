@@ -22,6 +22,8 @@ from search.service import SearchService
 
 N_NEIGHBOURS: Final = 3
 N_PAPERS: Final = 3
+LOOKED_AT: Final = 100
+"""Nearest papers among which those to cite are picked."""
 BY_TEMPLATE: Final = "template"
 
 
@@ -78,7 +80,7 @@ class Describer:
             except NotFoundError:
                 continue  # deleted meanwhile; it voted all the same
         papers = self._papers(subject)
-        evidence = gather(subject, estimates, classes, papers, stored, N_NEIGHBOURS)
+        evidence = gather(subject, estimates, classes, papers, stored, N_NEIGHBOURS, N_PAPERS)
         sections = template(evidence, estimates.outside, estimates.calibrated_on is not None)
         written_by, notes = BY_TEMPLATE, [*estimates.notes, *classes.notes]
         if self._writer is not None:
@@ -97,7 +99,7 @@ class Describer:
         if vector is None:
             return []
         model_id = self._search.encoder.model_id
-        arrange = Arrange(limit=N_PAPERS)
+        arrange = Arrange(limit=LOOKED_AT)
         return list(self._search.by_vector(vector, model_id, "papers", None, arrange).hits)
 
     def _word(

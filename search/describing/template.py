@@ -3,6 +3,7 @@
 from typing import Final, Literal
 
 from search.describing.evidence import (
+    LIKELY,
     Evidence,
     Quantity,
     clean,
@@ -42,6 +43,8 @@ def template(evidence: Evidence, outside: bool, calibrated: bool) -> dict[Sectio
         "checks": _checks(evidence),
         "certainty": _certainty(evidence, outside, calibrated),
     }
+    if outside:  # a reader should know before anything is named
+        made = {"certainty": made.pop("certainty"), **made}
     sections: dict[Section, Statement] = {
         section: statement  # type: ignore[misc]
         for section, statement in made.items()
@@ -66,9 +69,11 @@ def _identity(evidence: Evidence) -> Statement | None:
         labels.append(label)
     if evidence.probabilities:
         likely, label = evidence.probabilities
-        named = ", ".join(f"{one.path[-1]} ({percent(one.probability)})" for one in likely)
+        each = [f"{one.path[-1]} ({percent(one.probability)})" for one in likely]
+        unsure = likely[0].probability < LIKELY
+        named = f"perhaps {' or '.join(each)}" if unsure else f"most likely {', '.join(each)}"
         how = "" if evidence.calibrated_classes else ", shares of a vote that is not calibrated"
-        said.append(f"By its neighbours it is most likely {named}{how}.")
+        said.append(f"By its neighbours it is {named}{how}.")
         labels.append(label)
     return Statement(" ".join(said), tuple(labels)) if said else None
 
@@ -152,11 +157,14 @@ def _likeness(evidence: Evidence) -> Statement | None:
 
 def _literature(evidence: Evidence) -> Statement | None:
     """Name as many papers as fit; their titles belong to strangers and are only quoted."""
+    if evidence.no_paper:
+        text = "None of the papers in the store is close enough to be cited."
+        return Statement(text, (evidence.no_paper,))
     if not evidence.papers:
         return None
     named = [title_of(hit) for hit, _ in evidence.papers[:2]]
     labels = tuple(label for _, label in evidence.papers[:2])
-    return Statement(f"Papers on what it resembles: {', '.join(named)}.", labels)
+    return Statement(f"Nearest papers on X-ray sources: {', '.join(named)}.", labels)
 
 
 def _checks(evidence: Evidence) -> Statement | None:

@@ -242,9 +242,9 @@ def _bounds(
     if value is None or rule is None:
         return None, None, None, None
     scale = float(spread(np.concatenate(pool)[None, :], rule.smallest_spread)[0])
-    valid = BY_NAME[variable]
+    least, most = min(BY_NAME[variable].interval_min, value), BY_NAME[variable].valid_max
     low_68, high_68, low_90, high_90 = (
-        min(max(value + factor * scale, valid.valid_min), valid.valid_max)
+        min(max(value + factor * scale, least), most)
         for level in LEVELS
         for factor in rule.interval[level]
     )

@@ -10,10 +10,15 @@ from typing import Any, Final, Literal
 from search.results import Check
 
 FRAME_S: Final = 3.2
-"""Exposure of one full ACIS frame (Chandra Proposers' Observatory Guide, chapter on ACIS)."""
+"""Exposure of one full ACIS frame (Chandra Proposers' Observatory Guide, chapter on ACIS), where
+the header of the spectrum gave no other."""
 
 MAX_PILE_UP: Final = 0.10
 """The Chandra Source Catalog sets ``pileup_flag`` above about 10% (CSC 2 source flags)."""
+
+MAX_TOLD: Final = 0.5
+"""Where half of the events are piled up, most counts are lost to migrated grades and saturation,
+which the formula leaves out: no number is told beyond. Our choice."""
 
 MAX_OFF_AXIS_ARCMIN: Final = 10.0
 """The mirrors blur what lies far off axis, so that background and neighbours are extracted with
@@ -68,25 +73,30 @@ def pile_up_fraction(counts_per_frame: float) -> float:
     """Return the fraction of detected events that are more than one photon.
 
     The counts detected in a frame are taken to lie in one detection cell and every group of photons
-    to be read as one event, so this is what a point source on axis suffers at most:
-    ``d = 1 - exp(-x)`` events for x photons (Davis 2001, ApJ 562, 575; alpha = 1).
+    to be read as one event, so this is what a point source on axis suffers at most: of x photons in
+    a frame ``d = 1 - exp(-x)`` events are seen, ``x exp(-x)`` of them single photons, and
+    ``1 - x exp(-x) / d`` is piled up.
 
     Parameters
     ----------
     counts_per_frame : float
-        Detected counts per frame; 1 or more means that every frame is piled up.
+        Detected counts per frame; one cell cannot show more than 1.
 
     Returns
     -------
     float
-        From 0 to 1.
+        From 0 to `MAX_TOLD`, which stands for itself and all beyond.
+
+    References
+    ----------
+    The Chandra ABC Guide to Pileup; Davis 2001, ApJ 562, 575 (alpha = 1).
     """
     if counts_per_frame <= 0:
         return 0.0
     if counts_per_frame >= 1:
-        return 1.0
+        return MAX_TOLD
     photons = -math.log1p(-counts_per_frame)
-    return 1.0 - photons * math.exp(-photons) / counts_per_frame
+    return min(1.0 - photons * math.exp(-photons) / counts_per_frame, MAX_TOLD)
 
 
 def _pile_up(payload: Mapping[str, Any], catalogue: Mapping[str, Any]) -> Check:
@@ -96,18 +106,28 @@ def _pile_up(payload: Mapping[str, Any], catalogue: Mapping[str, Any]) -> Check:
     counts, exposure_s = _number(payload, "counts"), _number(payload, "exposure_s")
     observed = payload.get("instrument", "").startswith("ACIS") and not payload.get("simulated")
     if observed and counts is not None and exposure_s:
-        per_frame = counts / exposure_s * FRAME_S
-        share = pile_up_fraction(per_frame)
-        detail = (
-            f"{per_frame:.3g} counts per {FRAME_S} s frame: at most {share:.1%} piled up on axis"
-        )
-        # The catalogue knows the real frame time and where the source fell on the detector.
+        share, detail = _by_rate(counts / exposure_s, _number(payload, "frame_time_s"))
+        # The catalogue knows where the source fell on the detector.
         return Check("pile-up", flag is False or share <= MAX_PILE_UP, detail)
     if flag is False:
         return Check("pile-up", True, "pileup_flag of the catalogue is not set")
     if payload.get("simulated"):
         return Check("pile-up", None, "simulated without pile-up")
     return Check("pile-up", None, "neither a flag nor an ACIS count rate is stored")
+
+
+def _by_rate(counts_per_s: float, frame_time_s: float | None) -> tuple[float, str]:
+    """Return the share that a count rate piles up, and how that was told."""
+    frame_s = frame_time_s or FRAME_S
+    per_frame = counts_per_s * frame_s
+    share = pile_up_fraction(per_frame)
+    piled = (
+        f"at most {share:.1%} piled up on axis"
+        if share < MAX_TOLD
+        else "on axis more than half would be piled up, which goes beyond this estimate"
+    )
+    assumed = "" if frame_time_s else " (frame time assumed)"
+    return share, f"{per_frame:.3g} counts per {frame_s:.3g} s frame{assumed}: {piled}"
 
 
 def _flagged(

@@ -95,7 +95,8 @@ def render_estimates(
     if fmt == "json":
         return _json([documents.of_estimates(one) for one in estimates])
     if fmt == "table":
-        return "\n".join(terminal.show_estimates(one, _console(console)) for one in estimates)
+        tables = [terminal.show_estimates(one, _console(console)) for one in estimates]
+        return "\n".join([title, *tables] if title else tables)
     return _written(sheets.of_estimates(estimates, title), fmt)
 
 

@@ -65,6 +65,21 @@ def keys(page):
     return [one["key"] for one in page["answers"]]
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments", "said"),
+    [
+        ("search", {"max_results": 3}, "'max_results'; known: question, like"),
+        ("search", {"class": ["AGN"]}, "'class'; did you mean classes?"),
+        ("papers", {"questoin": QUESTION}, "'questoin'; did you mean question?"),
+        ("estimate", {"identifier": AGN, "k": 5}, "'k'; known: identifier"),
+    ],
+)
+def test_mcp_argument_that_a_tool_does_not_have_is_refused_by_name(call, tool, arguments, said):
+    result = call(tool, **arguments)
+    assert result.is_error
+    assert f"{tool} takes no argument {said}" in result.content[0].text
+
+
 def test_mcp_tools_tell_a_model_what_they_take(server):
     async def listed():
         async with Client(server) as client:

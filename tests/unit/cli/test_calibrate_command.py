@@ -13,8 +13,9 @@ from search.store.embedded import EmbeddedStore
 def open_calibrated(settings):
     """Open a store as the command does, with an encoder that loads at once."""
     encoder = FakeEncoder()
+    calibration = load_calibration(settings, encoder.model_id)
     store = EmbeddedStore(settings.data_dir / "store")
-    return build_services(store, encoder, settings, load_calibration(settings, encoder.model_id))
+    return build_services(store, encoder, settings, calibration)
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +57,20 @@ def test_calibrate_refuses_a_store_with_too_few_detections(ask, small_dir):
     printed = ask("calibrate", code=2)
     assert "at least 100 of each are needed" in " ".join(printed.err.split())
     assert not (small_dir / CALIBRATION).exists()
+
+
+@pytest.mark.parametrize("text", ["{}", "no JSON", '{"format_version": 2}'])
+def test_wrong_calibration_in_the_data_folder_exits_2_with_the_cure(
+    ask, large_dir, monkeypatch, text
+):
+    monkeypatch.setattr(answering, "open_services", open_calibrated)
+    path = large_dir / CALIBRATION
+    kept = path.read_text() if path.exists() else None
+    path.write_text(text)
+    try:
+        printed = ask("estimate", "file/7", "--data-dir", large_dir, code=2)
+    finally:
+        path.unlink() if kept is None else path.write_text(kept)
+    assert "is no calibration" in printed.err
+    assert "chandra-search calibrate" in printed.err
+    assert "Traceback" not in printed.err

@@ -110,6 +110,23 @@ def test_search_says_when_nothing_matches(ask):
     assert "nothing matches" in printed.err
 
 
+def test_search_region_without_papers_says_what_to_try(ask):
+    printed = ask("search", "region", "100.0 50.0 1arcmin")
+    assert "no paper is linked with a detection in this circle" in printed.err
+
+
+def test_search_output_without_an_ending_takes_the_format_given(ask, tmp_path):
+    ask("search", "text", QUESTION, "--output", tmp_path / "found", "--format", "csv")
+    ask("search", "text", QUESTION, "--output", tmp_path / "found.foo", "--format", "csv")
+    assert (tmp_path / "found").read_text() == (tmp_path / "found.foo").read_text()
+
+
+def test_search_batch_mistake_is_told_with_single_colons(ask, tmp_path):
+    path = tmp_path / "questions.jsonl"
+    path.write_text('{"question": "x"}')
+    assert ": :" not in ask("search", "batch", path, code=2).err
+
+
 def test_search_batch_answers_each_line(ask, tmp_path, pha_file):
     lines = [
         {"kind": "text", "question": QUESTION, "to": "papers", "limit": 1},
@@ -183,6 +200,8 @@ def test_explain_shows_the_filter_of_the_engine(ask):
         ("search text x --json --format csv", "contradicts"),
         ("search text x --force", "--output"),
         ("search text x --output no-such-folder/x.csv", "folder"),
+        ("search text x --output x.foo", ".foo tells no format: end the name in .json, .csv"),
+        ("search text x --class NotAClass", "nearest: "),
         ("search text x --limit 0", "--limit"),
         ("search text x --diversity 2", "--diversity"),
         ("search spectrum no-such.pi", "no-such.pi"),

@@ -66,3 +66,13 @@ def test_bounds_are_valid_and_what_is_not_finite_is_not(variable):
 @pytest.mark.parametrize(("name", "sentinel"), [("powlaw_nh", -9999.0), ("hard_hs", -99.0)])
 def test_sentinels_are_no_values(name, sentinel):
     assert not BY_NAME[name].is_valid(sentinel)
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=VARIABLE_NAMES)
+def test_intervals_end_where_values_are_valid(variable):
+    assert variable.valid_min <= variable.interval_min < variable.valid_max
+
+
+def test_a_blueshift_is_a_value_and_no_end_of_an_interval():
+    assert BY_NAME["apec_z"].is_valid(-0.001)
+    assert BY_NAME["apec_z"].interval_min == 0

@@ -187,3 +187,18 @@ def test_response_of_another_instrument_is_refused(shared_data):
             folder / "m33_1730" / "source.pi",
             rmf=folder / "xmm_pn_ngc7793ulx4_0693760101" / "PN.rmf",
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "frame_time_s"),
+    [
+        ("3c273_459", 3.2),
+        ("4c1944_6903", 0.8),
+        ("noresp_pks1127_5708", 0.4),
+        ("csc_01575_r0043", None),
+        ("asca_sis0_a2029", None),
+        ("swift_xrt_00092220001", None),
+    ],
+)
+def test_frame_time_is_that_of_acis_without_the_time_of_reading_out(read_set, name, frame_time_s):
+    assert read_set(name).spectrum.frame_time_s == (frame_time_s and pytest.approx(frame_time_s))

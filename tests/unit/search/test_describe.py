@@ -1,15 +1,17 @@
+import json
 import re
 from uuid import UUID
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.errors import UnavailableError
 from common.variables import VARIABLE_NAMES
 from search.describing.claims import objection, unfounded
 from search.describing.describe import Describer
+from search.describing.evidence import is_on_topic
 from search.results import (
     Classification,
     ClassProbability,
@@ -29,6 +31,7 @@ PAPER = {
     "bibcode": "2004A&A...426...11P",
     "title": "An obscured nucleus at 6.4 keV http://evil.example",
     "year": 2004,
+    "class_path": ["Galaxy", "AGN"],
     "summary": {"nature": "A Seyfert 2.", "xray": "N_H = 2.3e23 cm^-2.", "interpretation": ""},
 }
 
@@ -37,14 +40,14 @@ class FakeSearch:
     class encoder:  # noqa: N801
         model_id = "fake0"
 
-    def __init__(self, simulated=False, paper=PAPER):
+    def __init__(self, simulated=False, papers=(PAPER,)):
         self.simulated = simulated
-        self.paper = paper
+        self.papers = papers
         self.asked = []
 
     def by_vector(self, vector, model_id, to, query_filter=None, arrange=None):
         self.asked.append((model_id, to))
-        return Page([Hit(UUID(int=1), 0.8, self.paper)])
+        return Page([Hit(UUID(int=1), 0.8, paper, cosine=0.8) for paper in self.papers])
 
     def detection(self, identifier):
         return Hit(UUID(identifier), None, {"key": "csc2.0/1/0/1", "simulated": self.simulated})
@@ -188,6 +191,23 @@ def test_of_equally_probable_levels_only_the_most_special_is_named():
     assert "most likely XB* (81%)" in describe(classes=classes).text()
 
 
+def test_class_less_likely_than_not_is_named_with_its_alternatives():
+    level = [ClassProbability((n,), p, p) for n, p in (("Galaxy", 0.49), ("Star", 0.3), ("?", 0.2))]
+    text = describe(classes=Classification("it", [level], ())).text()
+    assert "perhaps Galaxy (49%) or Star (30%) or ? (20%)" in text
+    assert "most likely" not in text
+
+
+def test_what_lies_outside_is_warned_of_before_a_class_is_named():
+    first = describe(estimates(outside=True, **HARD)).statements[0]
+    assert first.text.startswith("It lies outside what the store knows")
+
+
+def test_interval_names_its_unit_once():
+    known = {"powlaw_nh": estimate("powlaw_nh", 12.0, 0.0, 30.0)}
+    assert "68% interval 0 to 30.0 x 10^20 cm^-2)" in describe(estimates(**known)).text()
+
+
 def test_failed_check_is_told_with_its_numbers():
     subject = Subject("it", SUBJECT.vectors, {"counts": 12.0, "exposure_s": 1000.0})
     assert "low counts (12 counts, at least 40 are needed)" in describe(subject=subject).text()
@@ -203,6 +223,45 @@ def test_papers_are_found_in_the_shared_space_by_the_same_model():
     search = FakeSearch()
     describe(search=search)
     assert search.asked == [("fake0", "papers")]
+
+
+NITROGEN = {"bibcode": "2013RSPTB.36830164F", "title": "The global nitrogen cycle", "year": 2013}
+GRAPHENE = {"bibcode": "2007Carbo..45.1558S", "title": "Graphene", "abstract": "X-ray diffraction"}
+PERSEUS = {
+    "bibcode": "1981ApJ...248...47F",
+    "title": "X-ray Emitting Gas in the Perseus Cluster",
+    "abstract": "The X-ray surface brightness is mapped.",
+}
+
+
+def test_papers_on_other_matters_are_passed_over_however_near():
+    description = describe(search=FakeSearch(papers=(NITROGEN, GRAPHENE, PERSEUS)))
+    cited = [one for one in description.references if one.kind == "paper"]
+    assert [one.identifier for one in cited] == [PERSEUS["bibcode"]]
+    assert "cosine 0.80" in cited[0].text
+
+
+def test_without_a_paper_on_x_ray_sources_the_description_says_so():
+    description = describe(search=FakeSearch(papers=(NITROGEN, GRAPHENE)))
+    assert "None of the papers in the store is close enough to be cited." in description.text()
+    assert any(
+        "none of the 2 nearest papers (cosine 0.80" in r.text for r in description.references
+    )
+    assert "nitrogen" not in description.text()
+
+
+@pytest.mark.parametrize("more", [{"source_names": ["M 31"]}, {"simulated": True}])
+def test_paper_linked_with_a_source_may_be_cited_whatever_its_words(more):
+    assert is_on_topic(NITROGEN | more)
+    assert not is_on_topic(NITROGEN)
+
+
+def test_real_abstracts_on_other_matters_are_told_apart(shared_data):
+    papers = (shared_data / "papers" / "papers.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in papers]
+    picked = [one for one in records if is_on_topic({**one, "class_path": None})]
+    assert 30 <= len(picked) <= 50  # of 1,000, of which 90 mention X-rays
+    assert all(one["mentions_xray"] for one in picked)
 
 
 def test_address_in_a_title_is_not_passed_on():
@@ -329,6 +388,7 @@ def plain_numbers(text):
     return found
 
 
+@example({"identity": Statement("0.00", ("[8]",))})  # which once said "zero for equal vectors"
 @given(st.dictionaries(st.sampled_from(["identity", "spectrum", "literature"]), STATEMENTS))
 def test_no_description_holds_a_number_that_its_references_do_not(written):
     description = describe(writer=Scripted(written))

@@ -85,6 +85,13 @@ def test_a_source_of_many_detections_is_left_out_by_the_engine(known, monkeypatc
     assert Estimator(known.store, calibration()).estimate(known.subject(7)) == few
 
 
+def test_no_interval_of_a_redshift_reaches_below_zero(known):
+    one = Estimator(known.store, calibration()).estimate(known.subject(7)).estimates["apec_z"]
+    assert one.value > 0
+    assert (one.low_90, one.high_90) == (0, 20)
+    assert 0 <= one.low_68 <= one.value
+
+
 def test_its_own_source_is_never_a_neighbour(known):
     found = Estimator(known.store, calibration()).estimate(known.subject(7), k=100)
     one = found.estimates["hard_hs"]

@@ -213,3 +213,8 @@ def test_any_text_can_be_described(text):
     for fmt in ("json", "table", *TABLES):
         assert "\x1b" not in render_description(said, fmt, title=text)
     read(render_description(said, "votable", title=text), "votable")
+
+
+def test_title_of_estimates_stands_above_their_tables():
+    text = render_estimates([estimates("a"), estimates("b")], "table", title="two spectra")
+    assert text.startswith("two spectra\n")

@@ -1,19 +1,23 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.records import Detection, Spectrum
 from search.inference.physics import (
     FRAME_S,
     MAX_BACKGROUND_SHARE,
     MAX_OFF_AXIS_ARCMIN,
     MAX_PILE_UP,
+    MAX_TOLD,
     MIN_COUNTS,
     checks_of,
     pile_up_fraction,
     verdict_of,
 )
+from search.schema import detection_payload
 
 GOOD = {
     "instrument": "ACIS",
@@ -101,6 +105,31 @@ def test_pile_up_is_judged_by_the_rate_where_no_flag_is_stored():
     assert check("pile-up", payload | {"counts": bright}).passed is False
 
 
+def test_frame_time_of_the_spectrum_counts_before_that_of_a_full_frame():
+    payload = {"instrument": "ACIS", "exposure_s": 10_000.0, "counts": 1000.0}
+    assumed, known = (check("pile-up", payload | more) for more in ({}, {"frame_time_s": 0.8}))
+    assert assumed.passed is False
+    assert "0.32 counts per 3.2 s frame (frame time assumed)" in assumed.detail
+    assert known.passed is True
+    assert "0.08 counts per 0.8 s frame:" in known.detail
+
+
+def test_frame_time_of_a_spectrum_is_stored_with_its_detection():
+    edges = np.linspace(0.5, 8, 5)
+    spectrum = Spectrum(np.ones(4), edges[:-1], edges[1:], 1000.0, frame_time_s=0.4)
+    payload = detection_payload(Detection("file/1", "CHANDRA", "ACIS"), spectrum)
+    assert "per 0.4 s frame:" in check("pile-up", payload).detail
+
+
+@pytest.mark.parametrize("per_frame", [0.8, 1.0, 7.5])
+def test_beyond_the_formula_words_stand_instead_of_a_share(per_frame):
+    payload = {"instrument": "ACIS", "exposure_s": 3.2e4, "counts": per_frame * 1e4}
+    found = check("pile-up", payload)
+    assert found.passed is False
+    assert "beyond this estimate" in found.detail
+    assert "%" not in found.detail
+
+
 def test_pile_up_flag_of_the_catalogue_overrules_the_rate():
     assert check("pile-up", changed({"pileup_flag": "TRUE"})).passed is False
     assert check("pile-up", changed(counts=50_000.0)).passed is True
@@ -127,10 +156,15 @@ def test_pile_up_fraction_is_that_of_poisson_groups():
     assert pile_up_fraction(events) == pytest.approx(MAX_PILE_UP, abs=0.005)
 
 
+@pytest.mark.parametrize(("per_frame", "share"), [(0.02, 0.01), (0.1, 0.05), (0.2, 0.1)])
+def test_pile_up_fraction_is_that_of_the_table_of_pileup_map(per_frame, share):
+    assert pile_up_fraction(per_frame) == pytest.approx(share, rel=0.15)
+
+
 @given(st.floats(0, 2), st.floats(0, 2))
 def test_pile_up_fraction_grows_with_the_rate(one, other):
     low, high = sorted([one, other])
-    assert 0 <= pile_up_fraction(low) <= pile_up_fraction(high) + 1e-9 <= 1 + 1e-9
+    assert 0 <= pile_up_fraction(low) <= pile_up_fraction(high) + 1e-9 <= MAX_TOLD + 1e-9
 
 
 @given(

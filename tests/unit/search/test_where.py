@@ -9,6 +9,7 @@ from qdrant_rest.filter_oracle import matches
 
 from common.errors import InvalidQueryError
 from search.cone import Cone
+from search.filters import DETECTION_KINDS
 from search.where import MAX_CHARACTERS, MAX_DEPTH, parse_where
 
 FIELDS = {
@@ -227,6 +228,17 @@ ERRORS = [
 ]
 
 
+UNITS = [
+    ("exposure_s > 10 ks", 17, "stand without a unit, leave ks out: exposure_s is in s"),
+    ("exposure_s > 10ks", 14, "leave ks out: exposure_s is in s"),
+    ("bb_kt between 1 and 2 keV", 23, "leave keV out: bb_kt is in keV"),
+    ("bb_kt in (1.5, 2e1 keV)", 20, "leave keV out: bb_kt is in keV"),
+    ("hard_hs > 1 keV or bb_kt > 1", 13, "leave keV out: hard_hs has no unit"),
+    ("powlaw_nh > 1 cm^-2", 15, "leave cm^-2 out: powlaw_nh is in 1e20 cm**-2"),
+    ("hard_hs > 1 and cone(10 deg, 20, 5 deg)", 25, "expected a comma"),
+]
+
+
 @pytest.mark.parametrize(("expression", "character", "message"), ERRORS)
 def test_error_says_what_is_wrong_and_points_at_the_place(expression, character, message):
     with pytest.raises(InvalidQueryError) as caught:
@@ -410,3 +422,11 @@ def test_every_moment_of_a_day_equals_the_day(day, seconds):
 def test_a_number_of_many_digits_is_refused_without_trying_every_way_to_read_it(expression):
     with pytest.raises(InvalidQueryError, match="expected"):
         parse_where(expression, FIELDS)
+
+
+@pytest.mark.parametrize(("expression", "character", "message"), UNITS)
+def test_unit_is_refused_with_the_unit_that_the_field_has(expression, character, message):
+    with pytest.raises(InvalidQueryError) as caught:
+        parse_where(expression, DETECTION_KINDS)
+    assert f"character {character}: " in str(caught.value)
+    assert message in str(caught.value)
