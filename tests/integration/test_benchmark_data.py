@@ -135,10 +135,10 @@ def test_intervals_cover_what_they_promise_on_sources_never_seen(encoded, estima
             high = np.array([getattr(one[name], f"high_{level}") for one in estimates])
             covered = ((low <= truth) & (truth <= high)).mean()
             if (name, level) == ("bb_nh", "68"):
-                # Two of three of its values are exactly 0, which the narrowest interval holds.
-                assert covered >= 0.65
-            else:
-                off.append(covered - int(level) / 100)
+                # Two of three of its values are exactly 0, which the narrowest interval holds:
+                # it may cover more than it promises, never less than the others may.
+                covered = min(covered, 0.68)
+            off.append(covered - int(level) / 100)
     assert np.abs(off).max() <= 0.06
     assert np.mean(np.abs(off) <= 0.03) >= 0.9
     assert abs(np.mean(off)) <= 0.015
