@@ -328,7 +328,7 @@ def test_longest_abstract_is_a_setting(write):
         ("Dear colleague,\nhere are the papers.", "neither JSON lines, an ADS API answer"),
         (json.dumps({"response": {"docs": [record()]}}, indent=2)[:-20], "line 1: not valid JSON"),
         (b"\xff\xfe\x00", "is not UTF-8"),
-        (gzip.compress(json.dumps(record()).encode())[:-12], "cannot be read"),
+        (gzip.compress(json.dumps(record()).encode(), mtime=0)[:-12], "cannot be read"),
         ("% only a comment", "no BibTeX entries"),
     ],
 )
