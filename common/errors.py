@@ -10,7 +10,11 @@
   x NotFoundError           unknown identifier or file, never retried
   x UnavailableError        a service or the store did not answer: retried
     + StoreLockedError      another process holds the embedded store
+    + ArchiveError          an archive did not answer, or answered nonsense
+    + BudgetError           no request may be sent to an archive before a known time
 """
+
+from datetime import datetime
 
 
 class ChandraSearchError(Exception):
@@ -51,3 +55,25 @@ class UnavailableError(ChandraSearchError):
 
 class StoreLockedError(UnavailableError):
     """The embedded store is in use by another process."""
+
+
+class ArchiveError(UnavailableError):
+    """An archive did not answer, or what it answered cannot be trusted.
+
+    Attributes
+    ----------
+    retry_after_s : float or None
+        How long it asked to be left alone.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class BudgetError(UnavailableError):
+    """The requests that an archive grants are used up until `retry_at` (UTC)."""
+
+    def __init__(self, message: str, retry_at: datetime) -> None:
+        super().__init__(message)
+        self.retry_at = retry_at

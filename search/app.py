@@ -1,12 +1,16 @@
 """The composition root of the search layer: the only place here that builds clients and models."""
 
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from common.calibration import CALIBRATION, Calibration, read_calibration
 from common.disk_cache import open_cache
+from common.errors import BundleError, UnavailableError
 from common.openai_api import OpenAIService
 from common.ports import Encoder
 from common.settings import get_settings as shared_settings
@@ -14,26 +18,53 @@ from search import schema
 from search.api import create_api
 from search.describing.describe import Describer
 from search.describing.writing import OpenAIWriter
+from search.format import check_format
 from search.inference.classification import Classifier
 from search.inference.estimates import Estimator
 from search.inference.outliers import OutlierFinder
+from search.live import WATCH_EVERY_S, ModelWatch
 from search.service import SearchService
 from search.services import Services
 from search.settings import SearchSettings
 from search.store.base import Store
 from search.store.embedded import EmbeddedStore
+from search.store.placement import Placement
 from search.store.server import ServerStore
+from search.view import ModelView
 
 if TYPE_CHECKING:
     from encoders.bundle import ModelBundle
 
 
 def open_store(settings: SearchSettings) -> Store:
-    """Return the store: a Qdrant server when its URL is given, else embedded in the data folder."""
+    """Return the store: a Qdrant server when its URL is given, else embedded in the data folder.
+
+    Raises
+    ------
+    InputError
+        If newer code has written it.
+    UnavailableError
+        If it does not answer, or is another process's.
+    """
+    with ExitStack() as stack:
+        store = _connect(settings)
+        stack.push(store)
+        check_format(store)
+        stack.pop_all()
+    return store
+
+
+def _connect(settings: SearchSettings) -> Store:
     if settings.qdrant_url is None:
         return EmbeddedStore(settings.data_dir / "store")
     key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-    return ServerStore(str(settings.qdrant_url), key, settings.timeout_s)
+    placement = Placement(
+        settings.qdrant_shard_number,
+        settings.qdrant_replication_factor,
+        settings.qdrant_write_consistency_factor,
+        settings.qdrant_int8,
+    )
+    return ServerStore(str(settings.qdrant_url), key, settings.timeout_s, placement)
 
 
 def bundle_folder(settings: SearchSettings) -> Path:
@@ -50,18 +81,100 @@ def load_encoder(settings: SearchSettings) -> "ModelBundle":
     return load(bundle_folder(settings))
 
 
-def open_services(settings: SearchSettings) -> Services:
-    """Return everything that answers, over the store and bundle of the settings."""
-    encoder = load_encoder(settings)
-    calibration = load_calibration(settings, encoder.model_id)
-    store = open_store(settings)
-    schema.open_collections(store, encoder)
-    return build_services(store, encoder, settings, calibration)
+def kept_bundle(settings: SearchSettings, model_id: str) -> Path:
+    """Return where a bundle is kept beside the store that uses it."""
+    return settings.data_dir / "bundles" / model_id
+
+
+def keep_bundle(settings: SearchSettings, folder: Path, model_id: str) -> Path:
+    """Copy a bundle beside the store, so that every process of it can change to that model."""
+    place = kept_bundle(settings, model_id)
+    if place.exists():
+        return place
+    draft = place.with_name(f".{model_id}")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(folder, draft)
+        draft.rename(place)
+    except OSError as exc:
+        raise UnavailableError(
+            f"cannot copy the bundle {folder} to {place} ({exc.strerror}): make room, or check "
+            "the permissions of --data-dir"
+        ) from exc
+    return place
+
+
+def keep_current_bundle(store: Store, settings: SearchSettings) -> str | None:
+    """Keep the bundle of what is stored beside the store, and return its model, if any.
+
+    Raises
+    ------
+    BundleError
+        If it is neither kept there nor the one of the settings.
+    """
+    model_id = schema.model_of(store)
+    if model_id is not None and not kept_bundle(settings, model_id).exists():
+        load_model(settings, model_id)
+        keep_bundle(settings, bundle_folder(settings), model_id)
+    return model_id
+
+
+def keep_calibration(settings: SearchSettings, model_id: str) -> None:
+    """Put the calibration of the store's own data to the kept bundle that it belongs to."""
+    path = settings.data_dir / CALIBRATION
+    try:
+        read_calibration(path, model_id)
+        path.replace(kept_bundle(settings, model_id) / CALIBRATION)
+    except (BundleError, OSError):  # there is none, or it is another model's
+        return
+
+
+def load_model(settings: SearchSettings, model_id: str) -> "ModelBundle":
+    """Return the bundle of a model: that of the settings, else the one kept beside the store.
+
+    Raises
+    ------
+    BundleError
+        If neither is there.
+    """
+    from encoders.bundle import load
+
+    place = kept_bundle(settings, model_id)
+    found = load(place) if place.exists() else load_encoder(settings)
+    if found.model_id != model_id:
+        raise BundleError(
+            f"the store holds vectors of model {model_id}, the bundle in use is {found.model_id}: "
+            f"give that model's bundle (--bundle), or copy it to {place}"
+        )
+    return found
+
+
+def load_encoder_of(store: Store, settings: SearchSettings) -> "ModelBundle":
+    """Return the model of what is stored; that of the settings where it is not kept there."""
+    model_id = schema.model_of(store)
+    if model_id is None or not kept_bundle(settings, model_id).exists():
+        return load_encoder(settings)
+    return load_model(settings, model_id)
+
+
+def open_services(settings: SearchSettings, store: Store | None = None) -> Services:
+    """Return everything that answers, by the model of the store: one already open, or its own."""
+    with ExitStack() as stack:
+        if store is None:
+            store = open_store(settings)
+            stack.push(store)
+        encoder = load_encoder_of(store, settings)
+        calibration = load_calibration(settings, encoder.model_id)
+        schema.open_collections(store, encoder)
+        services = build_services(store, encoder, settings, calibration)
+        stack.pop_all()
+    return services
 
 
 def load_calibration(settings: SearchSettings, model_id: str) -> Calibration | None:
     """Return the calibration of the store's own data, else the bundle's, None if there is none."""
-    for folder in (settings.data_dir, bundle_folder(settings)):
+    kept = kept_bundle(settings, model_id)
+    for folder in (settings.data_dir, kept, *(() if kept.exists() else (bundle_folder(settings),))):
         if (folder / CALIBRATION).exists():
             return read_calibration(folder / CALIBRATION, model_id)
     return None
@@ -71,6 +184,7 @@ def build_services(
     store: Store, encoder: Encoder, settings: SearchSettings, calibration: Calibration | None = None
 ) -> Services:
     """Return everything that answers, over an open store."""
+    store = ModelView(store, encoder.model_id)
     service = SearchService(store, encoder, settings.max_query_characters)
     estimator, classifier = Estimator(store, calibration), Classifier(store, calibration)
     shared = shared_settings()
@@ -87,6 +201,27 @@ def build_services(
     )
 
 
-def create_app(settings: SearchSettings) -> FastAPI:
-    """Return the HTTP application over the store and bundle of the settings."""
-    return create_api(open_services(settings), settings)
+def create_app(
+    settings: SearchSettings,
+    store: Store | None = None,
+    every_s: float = WATCH_EVERY_S,
+    routers: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """Return the HTTP application, which changes to another model when its store does.
+
+    ``routers`` are further routes, of whoever uses the same store.
+    """
+    store = store or open_store(settings)
+    services = open_services(settings, store)
+
+    @asynccontextmanager
+    async def watching(api: FastAPI) -> AsyncIterator[None]:
+        def change(model_id: str) -> None:
+            encoder = load_model(settings, model_id)
+            calibration = load_calibration(settings, model_id)
+            api.state.services = build_services(store, encoder, settings, calibration)
+
+        with ModelWatch(store, services.search.encoder.model_id, change, every_s):
+            yield
+
+    return create_api(services, settings, watching, routers)

@@ -16,6 +16,7 @@ from common.errors import InputError
 from common.ports import Encoder
 from common.records import Detection, Paper, Spectrum, Summary, content_hash
 from common.variables import VARIABLE_NAMES
+from search.format import write_format
 from search.store.base import CollectionSchema, Store, VectorField
 from search.store.keywords import KEYWORD_MODEL, keywords_of_document
 
@@ -29,6 +30,12 @@ SHARED_TEXT = "shared_text"
 BOTH = "both"  # the two shared vectors, concatenated
 SHARED = "shared"  # papers
 BM25 = "bm25"  # papers: the words of title, abstract and summary, sparse
+
+WITHDRAWN = "withdrawn_at"
+"""Payload field of a tombstone: no search answers with it, its own address still does."""
+
+UNENCODED = "unencoded"
+"""Payload field: the inputs (`SPECTRUM`, `TEXT`) that this model could not be given."""
 
 Payload = dict[str, Any]
 NamedVectors = dict[str, list[float]]
@@ -59,6 +66,8 @@ DETECTION_FIELDS: dict[str, models.PayloadSchemaType] = {
     "outlier_class_rank": _INDEX.INTEGER,
     "simulated": _INDEX.BOOL,
     "has_spectrum": _INDEX.BOOL,
+    WITHDRAWN: _INDEX.DATETIME,
+    UNENCODED: _INDEX.KEYWORD,
     **dict.fromkeys(VARIABLE_NAMES, _INDEX.FLOAT),
 }
 DETECTION_LINKED = frozenset({"class_path", "instrument"})
@@ -74,8 +83,31 @@ PAPER_FIELDS: dict[str, models.PayloadSchemaType] = {
     "class_path": _INDEX.KEYWORD,
     "year": _INDEX.INTEGER,
     "simulated": _INDEX.BOOL,
+    WITHDRAWN: _INDEX.DATETIME,
 }
 PAPER_LINKED = frozenset({"class_path"})
+
+INGEST_LOG = "ingest_log"
+"""The ledger of continuous ingestion: work items, feeds, jobs and budgets, payloads only."""
+
+INGEST_LOG_SCHEMA = CollectionSchema(
+    vectors={},
+    payload_indexes={
+        "kind": _INDEX.KEYWORD,
+        "feed": _INDEX.KEYWORD,
+        "state": _INDEX.KEYWORD,
+        "name": _INDEX.KEYWORD,
+        "day": _INDEX.KEYWORD,
+        "sweep": _INDEX.INTEGER,
+        "page": _INDEX.INTEGER,
+        "deliveries": _INDEX.INTEGER,
+        "leased_until": _INDEX.DATETIME,
+        "retry_at": _INDEX.DATETIME,
+        "updated_at": _INDEX.DATETIME,
+        "matched_at": _INDEX.DATETIME,
+    },
+    sparse=("none",),  # the engines want at least one vector, which no point has
+)
 
 SPECTRUM_FIELDS = frozenset(
     {
@@ -140,18 +172,37 @@ def open_collections(store: Store, encoder: Encoder) -> None:
     InputError
         If the store was filled by another model: vectors of two models never mix.
     """
+    for alias in (DETECTIONS, PAPERS):
+        held = model_of(store, alias)
+        if held not in (None, encoder.model_id):
+            raise InputError(
+                f"this store was filled by model {held}, the bundle in use is {encoder.model_id}: "
+                "use that bundle (--bundle), or another --data-dir, or change the model of this "
+                "store with `chandra-search reindex`"
+            )
+    create_collections(store, encoder)
+    write_format(store)
+    for alias in (DETECTIONS, PAPERS):
+        if store.resolve(alias) is None:
+            store.set_alias(alias, collection_of(alias, encoder.model_id))
+
+
+def create_collections(store: Store, encoder: Encoder) -> None:
+    """Create the collections of a bundle and what indexes they lack, beside those in use."""
     schemas = {DETECTIONS: detections_schema(encoder), PAPERS: papers_schema(encoder)}
     for alias, schema in schemas.items():
-        name = f"{alias}@{encoder.model_id}"
-        current = store.resolve(alias)
-        if current not in (None, name):
-            raise InputError(
-                f"this store was filled by model {str(current).partition('@')[2]}, the bundle in "
-                f"use is {encoder.model_id}: use that bundle (--bundle), or another --data-dir"
-            )
-        store.create_collection(name, schema)
-        if current is None:
-            store.set_alias(alias, name)
+        store.create_collection(collection_of(alias, encoder.model_id), schema)
+
+
+def collection_of(alias: str, model_id: str) -> str:
+    """Return the collection that holds one model's detections or papers."""
+    return f"{alias}@{model_id}"
+
+
+def model_of(store: Store, alias: str = DETECTIONS) -> str | None:
+    """Return the model whose collection is in use, None before anything is stored."""
+    name = store.resolve(alias)
+    return None if name is None else name.partition("@")[2]
 
 
 def detection_payload(
@@ -255,7 +306,12 @@ def paper_payload(paper: Paper, summary: Summary) -> Payload:
 
 def paper_keywords(paper: Paper, summary: Summary) -> models.SparseVector:
     """Return the words by which a paper is found: of its title, abstract and summary."""
-    return keywords_of_document(" ".join((paper.title, paper.abstract, *summary.sections())))
+    return keywords_of(paper.title, paper.abstract, summary)
+
+
+def keywords_of(title: str, abstract: str, summary: Summary) -> models.SparseVector:
+    """Return the words of a title, an abstract and a summary."""
+    return keywords_of_document(" ".join((title, abstract, *summary.sections())))
 
 
 def paper_hash(paper: Paper) -> str:

@@ -25,6 +25,18 @@ class SearchSettings(BaseSettings):
 
     qdrant_api_key: SecretStr | None = None
 
+    qdrant_shard_number: int | None = Field(default=None, ge=1)
+    """Parts of a collection on a cluster; this and the next three act when one is created."""
+
+    qdrant_replication_factor: int | None = Field(default=None, ge=1)
+    """Nodes that hold each part."""
+
+    qdrant_write_consistency_factor: int | None = Field(default=None, ge=1)
+    """Nodes that must acknowledge a write."""
+
+    qdrant_int8: bool = False
+    """Whether the server keeps vectors as bytes in memory, and whole on disk."""
+
     timeout_s: float = Field(default=5.0, gt=0)
     """How long to wait for an answer of the Qdrant server."""
 

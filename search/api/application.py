@@ -1,8 +1,10 @@
 """The HTTP application, built from explicit services."""
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from search.api.errors import add_error_handlers
 from search.api.routes import router
@@ -20,15 +22,27 @@ the field `simulated`.
 """
 
 
-def create_api(services: Services, settings: SearchSettings) -> FastAPI:
-    """Return the HTTP application over the services."""
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_api(
+    services: Services,
+    settings: SearchSettings,
+    lifespan: Lifespan | None = None,
+    routers: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """Return the HTTP application over the services, and what runs beside it while it serves."""
     api = FastAPI(
-        title="chandra-search", version=version("chandra-search"), description=DESCRIPTION
+        title="chandra-search",
+        version=version("chandra-search"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
     )
     api.state.services = services
     api.state.max_upload_mb = settings.max_upload_mb
     add_error_handlers(api)
-    api.include_router(router)
+    for one in (router, *routers):
+        api.include_router(one)
     api.include_router(scs.router)
     add_safety(api, settings)
     return api

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from common.errors import UnavailableError
+from common.errors import NotFoundError, UnavailableError
 from search.api.dependencies import ServicesDep, router_of
 from search.schema import DETECTIONS, PAPERS
 from search.store.base import Engine
@@ -31,5 +31,8 @@ def check_readiness(services: ServicesDep) -> Ready:
                 f"{alias} are those of {held or 'no collection'}, the bundle in use is "
                 f"{encoder.model_id}: start the server with the bundle of the store"
             )
-        store.count(alias)
+        try:
+            store.count(alias)
+        except NotFoundError as exc:
+            raise UnavailableError(f"{exc}: its model was replaced, wait or start again") from exc
     return Ready(status="ready", engine=store.engine, model_id=encoder.model_id)

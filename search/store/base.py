@@ -5,6 +5,7 @@ A caller never knows which engine answers. Every method that takes a collection 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 from uuid import UUID
@@ -187,6 +188,14 @@ class Store(Protocol):
         """Let an alias name this collection, from one moment to the next."""
         ...
 
+    def set_aliases(self, aliases: Mapping[str, str]) -> None:
+        """Let each alias name its collection, all of them from the same moment."""
+        ...
+
+    def aliases(self) -> dict[str, str]:
+        """Return the collection of each alias."""
+        ...
+
     def resolve(self, alias: str) -> str | None:
         """Return the collection that an alias names, None if there is no such alias."""
         ...
@@ -198,6 +207,10 @@ class Store(Protocol):
         written: vectors that are not finite, of another size or of an unknown name, and payloads
         that are not JSON, raise InputError.
         """
+        ...
+
+    def delete_points(self, collection: str, ids: Sequence[PointId]) -> None:
+        """Delete the points of these ids; unknown ids are left out."""
         ...
 
     def set_payload(self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
@@ -282,6 +295,23 @@ class Store(Protocol):
 
     def index_state(self, collection: str) -> IndexState:
         """Return how far a collection is indexed."""
+        ...
+
+    def save_snapshot(self, collection: str, path: Path) -> None:
+        """Write a collection as it is at one moment into a file, in the engine's own format.
+
+        Writers of an embedded store wait meanwhile, questions do not.
+        """
+        ...
+
+    def load_snapshot(self, collection: str, path: Path) -> None:
+        """Create a collection from the snapshot of an engine of the same kind.
+
+        Raises
+        ------
+        InputError
+            If there is a collection of that name, or the file is no snapshot of this engine.
+        """
         ...
 
     def close(self) -> None:

@@ -60,7 +60,15 @@ class EmbeddedStore:
 
     def set_alias(self, alias: str, collection: str) -> None:
         """Let an alias name this collection; see `Store`."""
-        self._shards.set_alias(alias, collection)
+        self._shards.set_aliases({alias: collection})
+
+    def set_aliases(self, aliases: Mapping[str, str]) -> None:
+        """Let each alias name its collection; see `Store`."""
+        self._shards.set_aliases(aliases)
+
+    def aliases(self) -> dict[str, str]:
+        """Return the collection of each alias; see `Store`."""
+        return self._shards.aliases()
 
     def resolve(self, alias: str) -> str | None:
         """Return the collection that an alias names; see `Store`."""
@@ -70,17 +78,25 @@ class EmbeddedStore:
         """Insert or replace points; see `Store`."""
         shard = self._shards.get(collection)
         for batch in check_points(shard.name, points, shard.schema):
-            with edge_errors(shard.name):
+            with shard.writing, edge_errors(shard.name):
                 shard.edge.update(
                     edge.UpdateOperation.upsert_points([to_point(point) for point in batch])
                 )
         shard.written(len(points))
 
+    def delete_points(self, collection: str, ids: Sequence[PointId]) -> None:
+        """Delete points; see `Store`."""
+        shard = self._shards.get(collection)
+        doomed = [parse_id(identifier) for identifier in ids]
+        with shard.writing, edge_errors(shard.name):
+            shard.edge.update(edge.UpdateOperation.delete_points([*doomed]))
+        shard.written(len(doomed))
+
     def set_payload(self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Set payload fields of points; see `Store`."""
         shard = self._shards.get(collection)
         for batch in check_payloads(shard.name, payloads):
-            with edge_errors(shard.name):
+            with shard.writing, edge_errors(shard.name):
                 known = {r.id for r in shard.edge.retrieve([i for i, _ in batch], False, False)}
                 for identifier, payload in batch:
                     if identifier in known:
@@ -98,7 +114,7 @@ class EmbeddedStore:
         """Remove payload fields; see `Store`."""
         shard = self._shards.get(collection)
         matching = _filter(shard, query_filter) or edge.Filter()
-        with edge_errors(shard.name):
+        with shard.writing, edge_errors(shard.name):
             shard.edge.update(edge.UpdateOperation.delete_payload_by_filter(matching, [*fields]))
         shard.flush()
 
@@ -196,7 +212,7 @@ class EmbeddedStore:
     def optimize(self, collection: str) -> None:
         """Build the vector index; Edge lets no other Python thread run meanwhile."""
         shard = self._shards.get(collection)
-        with edge_errors(shard.name):
+        with shard.writing, edge_errors(shard.name):
             shard.edge.optimize()
         shard.flush()
 
@@ -206,6 +222,14 @@ class EmbeddedStore:
         with edge_errors(shard.name):
             found = shard.edge.info()
         return IndexState(found.points_count, found.indexed_vectors_count, found.segments_count)
+
+    def save_snapshot(self, collection: str, path: Path) -> None:
+        """Write a collection into a file; see `Store`."""
+        self._shards.save(collection, path)
+
+    def load_snapshot(self, collection: str, path: Path) -> None:
+        """Create a collection from a file; see `Store`."""
+        self._shards.load(collection, path)
 
     def close(self) -> None:
         """Write what is pending and let go of the folder; see `Store`."""

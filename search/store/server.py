@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from json import JSONDecodeError
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -43,7 +44,11 @@ from search.store.checks import (
     check_vectors,
     parse_id,
 )
+from search.store.placement import Placement
+from search.store.server_snapshots import ServerSnapshots
 from search.store.server_translation import to_index, to_request
+
+DEFAULT_PLACEMENT = Placement()
 
 
 class ServerStore:
@@ -53,14 +58,22 @@ class ServerStore:
     seconds rounded up, is for connecting and for waiting; the server too gives up a question then.
     """
 
-    def __init__(self, url: str, api_key: str | None = None, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        timeout_s: float = 5.0,
+        placement: Placement = DEFAULT_PLACEMENT,
+    ) -> None:
         self._url = url
+        self._placement = placement
         self._timeout_s = math.ceil(timeout_s)
         # The client's version check warns from a thread of its own; a server that does not
         # understand us says so in an answer.
         self._client = QdrantClient(
             url=url, api_key=api_key, timeout=self._timeout_s, check_compatibility=False
         )
+        self._snapshots = ServerSnapshots(url, api_key, timeout_s)
 
     @property
     def engine(self) -> Literal["server"]:
@@ -102,23 +115,33 @@ class ServerStore:
 
     def set_alias(self, alias: str, collection: str) -> None:
         """Let an alias name this collection; see `Store`."""
-        check_name(alias)
-        name = self.resolve(collection) or collection
-        create = models.CreateAlias(collection_name=name, alias_name=alias)
-        delete = models.DeleteAlias(alias_name=alias)
-        operations: list[models.AliasOperations] = [
-            models.CreateAliasOperation(create_alias=create)
-        ]
-        if self.resolve(alias):
-            operations.insert(0, models.DeleteAliasOperation(delete_alias=delete))
+        self.set_aliases({alias: collection})
+
+    def set_aliases(self, aliases: Mapping[str, str]) -> None:
+        """Let each alias name its collection; see `Store`."""
+        current, held = self.aliases(), {*self.collections()}
+        operations: list[models.AliasOperations] = []
+        for alias, collection in aliases.items():
+            if check_name(alias) in current:
+                delete = models.DeleteAlias(alias_name=alias)
+                operations.append(models.DeleteAliasOperation(delete_alias=delete))
+            name = current.get(collection, collection)
+            if name not in held:  # found out by the server, it might have moved others already
+                raise NotFoundError(f"no collection {name!r} on {self._url}")
+            create = models.CreateAlias(collection_name=name, alias_name=alias)
+            operations.append(models.CreateAliasOperation(create_alias=create))
         with self._errors(InputError):
             self._client.update_collection_aliases(operations)
 
+    def aliases(self) -> dict[str, str]:
+        """Return the collection of each alias; see `Store`."""
+        with self._errors(InputError):
+            found = self._client.get_aliases().aliases
+        return {one.alias_name: one.collection_name for one in found}
+
     def resolve(self, alias: str) -> str | None:
         """Return the collection that an alias names; see `Store`."""
-        with self._errors(InputError):
-            aliases = self._client.get_aliases().aliases
-        return next((a.collection_name for a in aliases if a.alias_name == alias), None)
+        return self.aliases().get(alias)
 
     def upsert(self, collection: str, points: Sequence[models.PointStruct]) -> None:
         """Insert or replace points; see `Store`."""
@@ -126,6 +149,12 @@ class ServerStore:
             schema = _schema(self._client.get_collection(collection))
             for batch in check_points(collection, points, schema):
                 self._client.upsert(collection, batch, wait=True)
+
+    def delete_points(self, collection: str, ids: Sequence[PointId]) -> None:
+        """Delete points; see `Store`."""
+        doomed = models.PointIdsList(points=[parse_id(identifier) for identifier in ids])
+        with self._errors(InputError):
+            self._client.delete(collection, doomed, wait=True)
 
     def set_payload(self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Set payload fields of points; see `Store`."""
@@ -192,7 +221,7 @@ class ServerStore:
         self, collection: str, queries: Sequence[NearestQuery | HybridQuery]
     ) -> list[list[models.ScoredPoint]]:
         """Answer several queries in one call; see `Store`."""
-        requests = [to_request(query) for query in queries]
+        requests = [to_request(query, self._placement.int8) for query in queries]
         with self._errors():
             answers = self._client.query_batch_points(collection, requests, timeout=self._timeout_s)
         return [
@@ -264,6 +293,16 @@ class ServerStore:
             found.points_count or 0, found.indexed_vectors_count or 0, found.segments_count
         )
 
+    def save_snapshot(self, collection: str, path: Path) -> None:
+        """Write a collection into a file; see `Store`."""
+        self._snapshots.download(self.resolve(collection) or collection, path)
+
+    def load_snapshot(self, collection: str, path: Path) -> None:
+        """Create a collection from a file; see `Store`."""
+        if check_name(collection) in {*self.collections(), *self.aliases()}:
+            raise InputError(f"there is a {collection} already: load it into an empty server")
+        self._snapshots.upload(collection, path)
+
     def close(self) -> None:
         """Close the connections; see `Store`."""
         self._client.close()
@@ -295,7 +334,15 @@ class ServerStore:
         strict = models.StrictModeConfig(enabled=True, unindexed_filtering_retrieve=False)
         try:
             self._client.create_collection(
-                name, vectors, sparse, hnsw_config=hnsw, strict_mode_config=strict
+                name,
+                vectors,
+                sparse,
+                shard_number=self._placement.shard_number,
+                replication_factor=self._placement.replication_factor,
+                write_consistency_factor=self._placement.write_consistency_factor,
+                quantization_config=self._placement.quantization,
+                hnsw_config=hnsw,
+                strict_mode_config=strict,
             )
         except UnexpectedResponse as exc:
             if exc.status_code != HTTPStatus.CONFLICT:

@@ -8,6 +8,9 @@ from search.store.answers import fusion_limit
 from search.store.base import ACORN_BELOW, HNSW_EF, RRF_K, HybridQuery, NearestQuery
 from search.store.checks import check_hybrid, check_query
 
+OVERSAMPLING = 2.0
+"""How many times more candidates are compared whole than are asked for."""
+
 _INDEXES: dict[models.PayloadSchemaType, Callable[..., models.PayloadSchemaParams]] = {
     models.PayloadSchemaType.KEYWORD: models.KeywordIndexParams,
     models.PayloadSchemaType.INTEGER: models.IntegerIndexParams,
@@ -25,13 +28,13 @@ def to_index(kind: models.PayloadSchemaType, linked: bool) -> models.PayloadSche
     return _INDEXES[kind](type=kind.value, enable_hnsw=linked)
 
 
-def to_request(query: NearestQuery | HybridQuery) -> models.QueryRequest:
-    """Return a checked query."""
+def to_request(query: NearestQuery | HybridQuery, int8: bool = False) -> models.QueryRequest:
+    """Return a checked query; vectors kept as bytes only choose who is compared whole."""
     if isinstance(query, NearestQuery):
         return models.QueryRequest(
             query=_scoring(query),
             using=query.using,
-            params=_params(query),
+            params=_params(query, int8),
             filter=query.query_filter,
             limit=query.limit,
             with_payload=query.with_payload,
@@ -44,7 +47,7 @@ def to_request(query: NearestQuery | HybridQuery) -> models.QueryRequest:
             models.Prefetch(
                 query=_scoring(part),
                 using=part.using,
-                params=_params(part),
+                params=_params(part, int8),
                 filter=part.query_filter,
                 limit=part.limit,
             )
@@ -61,8 +64,10 @@ def _scoring(query: NearestQuery) -> models.NearestQuery:
     return models.NearestQuery(nearest=check_query(query), mmr=mmr if query.diversity else None)
 
 
-def _params(query: NearestQuery) -> models.SearchParams:
+def _params(query: NearestQuery, int8: bool) -> models.SearchParams:
     if query.exact:
-        return models.SearchParams(exact=True)
+        whole = models.QuantizationSearchParams(ignore=True) if int8 else None
+        return models.SearchParams(exact=True, quantization=whole)
     through = models.AcornSearchParams(enable=True, max_selectivity=ACORN_BELOW)
-    return models.SearchParams(hnsw_ef=HNSW_EF, acorn=through)
+    again = models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+    return models.SearchParams(hnsw_ef=HNSW_EF, acorn=through, quantization=again if int8 else None)

@@ -1,8 +1,11 @@
 """The folder of an embedded store: one Edge shard per collection, aliases, and a lock over all."""
 
+import dataclasses
 import shutil
+import tarfile
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +16,7 @@ from common.errors import InputError, InvalidQueryError, NotFoundError, Unavaila
 from search.store.base import CollectionSchema
 from search.store.checks import check_name, check_vectors
 from search.store.edge_translation import to_config, to_index
+from search.store.folders import pack, unpack
 from search.store.lock import StoreLock
 from search.store.manifest import read_aliases, read_schema, write_aliases, write_schema
 
@@ -34,6 +38,8 @@ class Shard:
     edge: edge.EdgeShard
     schema: CollectionSchema
     unflushed: int = 0
+    writing: threading.RLock = dataclasses.field(default_factory=threading.RLock)
+    """Held by whoever writes, so that a snapshot is of one moment."""
 
     def written(self, n_points: int) -> None:
         """Count what is in the log alone, and flush from time to time."""
@@ -43,7 +49,7 @@ class Shard:
 
     def flush(self) -> None:
         """Write to the shard's own files what so far is only in its log."""
-        with edge_errors(self.name):
+        with self.writing, edge_errors(self.name):
             self.edge.flush()
         self.unflushed = 0
 
@@ -97,8 +103,9 @@ class Shards:
                 self._make(name, replace(schema, payload_indexes={}))
             shard = self.get(name)
             check_vectors(name, shard.schema.sizes, schema.sizes)
-            self._add_sparse(shard, schema)
-            self._add_indexes(shard, schema)
+            with shard.writing:
+                self._add_sparse(shard, schema)
+                self._add_indexes(shard, schema)
 
     def delete(self, name: str) -> None:
         """Delete a collection and its aliases."""
@@ -114,19 +121,58 @@ class Shards:
             self._path(name).rename(doomed)
             shutil.rmtree(doomed)
 
-    def set_alias(self, alias: str, collection: str) -> None:
-        """Let an alias name a collection."""
+    def set_aliases(self, aliases: Mapping[str, str]) -> None:
+        """Let each alias name its collection."""
         with self._guard:
-            name = self.get(collection).name
-            if self._path(check_name(alias)).exists():
-                raise InputError(f"{alias} is a collection: use another alias")
-            self._write_aliases(self._aliases | {alias: name})
+            named = {alias: self.get(collection).name for alias, collection in aliases.items()}
+            for alias in aliases:
+                if self._path(check_name(alias)).exists():
+                    raise InputError(f"{alias} is a collection: use another alias")
+            self._write_aliases(self._aliases | named)
+
+    def aliases(self) -> dict[str, str]:
+        """Return the collection of each alias."""
+        with self._guard:
+            self._check_open()
+            return {**self._aliases}
 
     def resolve(self, alias: str) -> str | None:
         """Return the collection that an alias names."""
         with self._guard:
             self._check_open()
             return self._aliases.get(alias)
+
+    def save(self, name: str, path: Path) -> None:
+        """Write the folder of a collection into one file; who writes to it waits."""
+        shard = self.get(name)
+        with shard.writing:
+            shard.flush()
+            try:
+                pack(self._path(shard.name), path)
+            except OSError as exc:
+                raise UnavailableError(
+                    f"cannot write {path} ({exc.strerror}): make room or use another folder"
+                ) from exc
+
+    def load(self, name: str, path: Path) -> None:
+        """Create a collection from such a file."""
+        with self._guard:
+            self._check_open()
+            if self._path(check_name(name)).exists() or name in self._aliases:
+                raise InputError(f"there is a {name} already: load it into an empty store")
+            unfinished = self._path(f".{name}")
+            try:
+                unpack(path, unfinished)
+                read_schema(unfinished / _SCHEMA_FILE)
+            except (tarfile.TarError, zlib.error, EOFError, UnavailableError) as exc:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                raise InputError(
+                    f"{path} is no snapshot of an embedded collection: take one of that engine"
+                ) from exc
+            except OSError as exc:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                raise UnavailableError(f"cannot unpack {path}: {exc.strerror}") from exc
+            unfinished.rename(self._path(name))
 
     def close(self) -> None:
         """Flush and close every shard and let go of the folder; twice changes nothing."""

@@ -2,8 +2,9 @@
 
 No Qdrant server can be installed from the package registries, and an embedded shard belongs to
 one process. Started as ``python -m qdrant_rest DATA_DIR``, this prints its URL and then answers any
-number of processes over real HTTP with the engine's own results. It starts empty, and does not
-optimise, snapshot, shard or authenticate.
+number of processes over real HTTP with the engine's own results. It keeps its data over a kill when
+it is started on the same folder again (``DATA_DIR PORT``), and does not optimise, shard or
+authenticate.
 """
 
 import socket
@@ -15,7 +16,8 @@ from qdrant_rest.api import create_api
 
 
 def main():
-    listener = socket.create_server(("127.0.0.1", 0))
+    port = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    listener = socket.create_server(("127.0.0.1", port))
     sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
     sys.stdout.flush()
     config = uvicorn.Config(create_api(Path(sys.argv[1])), log_level="warning")

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from qdrant_client import models
 from qdrant_rest.shards import ApiError, Collections
+from qdrant_rest.snapshots import add_snapshots
 
 from search.store.checks import parse_id
 from search.store.edge_translation import from_id, from_record, from_scored, to_point, to_vector
@@ -76,6 +77,12 @@ def create_api(folder):
         collections.add_sparse(name, vector, body.sparse)
         return done()
 
+    @api.post("/collections/{name}/points/delete")
+    def delete_points(name: str, body: models.PointIdsList):
+        ids = [parse_id(identifier) for identifier in body.points]
+        collections.get(name).call("update", edge.UpdateOperation.delete_points(ids))
+        return done()
+
     @api.post("/collections/{name}/points/batch")
     def batch(name: str, body: models.UpdateOperations):
         collection = collections.get(name)
@@ -134,6 +141,7 @@ def create_api(folder):
         offset = None if following is None else from_id(following)
         return ok({"points": [from_record(r) for r in records], "next_page_offset": offset})
 
+    add_snapshots(api, collections)
     return api
 
 

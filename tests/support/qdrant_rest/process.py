@@ -10,17 +10,45 @@ SUPPORT = Path(__file__).parents[1]
 REPOSITORY = SUPPORT.parents[1]
 
 
+class EngineProcess:
+    """The stand-in on a folder: killed and started again, it has the same URL and data."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.url = None
+        self.process = None
+
+    def start(self):
+        environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{SUPPORT}"}
+        port = [self.url.rpartition(":")[2]] if self.url else []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "qdrant_rest", str(self.folder), *port],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.url = self.process.stdout.readline().strip()
+        assert self.url, "the engine's process did not start: its reason is on standard error"
+
+    def kill(self):
+        self.process.kill()
+        self._reap()
+
+    def stop(self):
+        self.process.terminate()
+        self._reap()
+
+    def _reap(self):
+        self.process.wait()
+        self.process.stdout.close()
+
+
 @contextmanager
 def running(folder):
-    """Serve from an empty folder and yield the URL."""
-    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{SUPPORT}"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "qdrant_rest", str(folder)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
+    """Serve from a folder and yield the URL."""
+    engine = EngineProcess(folder)
+    engine.start()
+    try:
+        yield engine.url
+    finally:
+        engine.stop()
