@@ -51,6 +51,15 @@ def rows_of(table: TableFile, release: str | None) -> tuple[list[Detection], lis
     A row that cannot be used is refused, and so is every row of a detection whose rows contradict
     one another; rows that are equal in every column are taken once.
     """
+    rows = rows_in_place(table, release)
+    return (
+        [row for row in rows if isinstance(row, Detection)],
+        [row for row in rows if isinstance(row, Refusal)],
+    )
+
+
+def rows_in_place(table: TableFile, release: str | None) -> list[Detection | Refusal | None]:
+    """Do the same as `rows_of`, row by row; None is a row that repeats another."""
     keyed = _check_columns(table)
     names = _texts(table, "name")
     ra, dec = _numbers(table, "ra"), _numbers(table, "dec")
@@ -77,8 +86,14 @@ def rows_of(table: TableFile, release: str | None) -> tuple[list[Detection], lis
     used = {"name", "ra", "dec", "livetime", "gti_obs", "instrument", class_column, *_NAMED}
     instruments, times, livetimes = _instruments(table), _times(table), _numbers(table, "livetime")
     bibcodes, variables, others = _bibcodes(table), _variables(table), _others(table, used)
-    rows = [
-        Detection(
+
+    def convert(i: int) -> Detection | Refusal | None:
+        if i in wrong:
+            told = f" ({keys[i]})" if keys[i] else ""
+            return Refusal(f"{table.name} row {i + 1}{told}", wrong[i])
+        if i in repeated:
+            return None
+        return Detection(
             key=keys[i],
             telescope=TELESCOPE,
             instrument=instruments[i],
@@ -96,14 +111,8 @@ def rows_of(table: TableFile, release: str | None) -> tuple[list[Detection], lis
             catalogue=others[i],
             bibcodes=bibcodes[i],
         )
-        for i in range(table.n_rows)
-        if i not in wrong and i not in repeated
-    ]
-    refused = [
-        Refusal(f"{table.name} row {i + 1}" + (f" ({keys[i]})" if keys[i] else ""), wrong[i])
-        for i in sorted(wrong)
-    ]
-    return rows, refused
+
+    return [convert(i) for i in range(table.n_rows)]
 
 
 def _check_columns(table: TableFile) -> bool:

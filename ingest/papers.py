@@ -67,7 +67,7 @@ def read_papers(
         if isinstance(bibcode, str) and bibcode:
             where = f"{where} ({bibcode[:40]})"
         try:
-            paper = _paper(record, limits.max_text_characters)
+            paper = paper_of(record, limits.max_text_characters)
         except InvalidPaperError as exc:
             refusals.append(Refusal(where, str(exc)))
             continue
@@ -154,7 +154,14 @@ def _line_records(path: Path, text: str) -> Iterator[tuple[str, Record | str]]:
     yield from records
 
 
-def _paper(record: Record, max_characters: int) -> Paper:
+def paper_of(record: Record, max_characters: int) -> Paper:
+    """Return the paper of a record with the field names of ADS.
+
+    Raises
+    ------
+    InvalidPaperError
+        If it is no use; the message says why.
+    """
     bibcode = record.get("bibcode")
     if not bibcode:
         raise InvalidPaperError("no bibcode: add the 19-character bibcode of ADS")

@@ -97,20 +97,31 @@ def read_table(path: Path, units: Mapping[str, str]) -> TableFile:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AstropyWarning)  # oddities of others' files, not ours
-            table = _parse(path.name, data)
-            columns = {
-                name.lower(): _convert(path.name, name, column, units.get(name.lower()))
-                for name, column in reversed(table.columns.items())  # of NAME and name, the first
-                if _holds_one_value_a_row(column)
-            }
+            table = columns_of(path.name, _parse(path.name, data), units)
     except _READ_ERRORS as exc:
         raise InvalidTableError(
             f"{path.name}: cannot be read as CSV, ECSV, FITS or VOTable ({exc}): "
             "check that it is complete and a table"
         ) from exc
-    if not columns or not len(table):
+    if not table.columns or not table.n_rows:
         raise InvalidTableError(f"{path.name}: holds no rows: give a table with a header and rows")
-    return TableFile(path.name, dict(reversed(columns.items())), len(table))
+    return table
+
+
+def columns_of(name: str, table: Table, units: Mapping[str, str]) -> TableFile:
+    """Return the columns of an astropy table that hold one value a row, as `read_table` does.
+
+    Raises
+    ------
+    InvalidTableError
+        If a unit does not fit.
+    """
+    columns = {
+        column_name.lower(): _convert(name, column_name, column, units.get(column_name.lower()))
+        for column_name, column in reversed(table.columns.items())  # of NAME and name, the first
+        if _holds_one_value_a_row(column)
+    }
+    return TableFile(name, dict(reversed(columns.items())), len(table))
 
 
 def numbers(values: Values) -> npt.NDArray[np.float64]:
@@ -201,7 +212,8 @@ def _holds_one_value_a_row(column: Column) -> bool:
     if getattr(column, "ndim", 0) != 1:
         return False
     if column.dtype.kind == "O":  # text of any length, or arrays of any length
-        return all(isinstance(value, str | bytes | None | MaskedConstant) for value in column)
+        present = np.asarray(column)[~np.ma.getmaskarray(column)]
+        return all(isinstance(value, str | bytes | None | MaskedConstant) for value in present)
     return column.dtype.kind in "biufSU"
 
 

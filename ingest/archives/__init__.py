@@ -1,0 +1,1 @@
+"""Clients of the archives: CSC, CDA, SIMBAD and ADS, patient and polite."""
