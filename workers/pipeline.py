@@ -3,77 +3,86 @@
 Every method is a generator of outcomes. An outcome is yielded when its point is safely stored, so
 whoever stops in the middle loses nothing that was reported, and the next run completes the rest:
 ids are stable, what is stored is compared first, and unchanged inputs are not encoded again.
+While the model is being changed (`workers.reindex`), both models' collections are written.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import numpy as np
-from qdrant_client import models
 
 from common.binning import min_max
 from common.dataset import Dataset
-from common.errors import InputError, InvalidSpectrumError, NotFoundError
-from common.ports import Encoder, Float32Array, Summarizer
-from common.records import Detection, Outcome, Paper, Refusal, Spectrum, Summary
+from common.errors import InputError, InvalidSpectrumError, NotFoundError, UnavailableError
+from common.ports import Encoder, Summarizer
+from common.records import Outcome, Paper, Refusal, Spectrum
 from ingest.catalog import Catalogue
 from ingest.discover import read_observed
-from search import schema
-from search.schema import DETECTIONS, PAPERS, NamedVectors, Payload
-from search.store.base import Store
+from search import inputs, schema
+from search.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of
+from search.store.base import PointId, Store
+from workers.carrying import Carrier, read_state
+from workers.writing import DetectionItem, Writer, in_batches
+
+__all__ = ["BATCH", "DetectionItem", "Pipeline"]
 
 BATCH = 256
 
+LoadEncoder = Callable[[str], Encoder]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class DetectionItem:
-    """A detection on its way into the store, with what has come for it so far."""
-
-    input: str
-    detection: Detection
-    spectrum: Spectrum | None = None
-    file: str | None = None
-    summary: Summary | None = None
-
-
 class Pipeline:
-    """Encode records and upsert them, in batches, idempotently."""
+    """Encode records and upsert them, in batches, idempotently; safe to use from threads.
 
-    def __init__(self, store: Store, encoder: Encoder, summarizer: Summarizer) -> None:
+    ``load`` finds the bundle of another model id, for a change of model while this runs.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        encoder: Encoder,
+        summarizer: Summarizer,
+        load: LoadEncoder | None = None,
+    ) -> None:
         self.store = store
         self.encoder = encoder
         self.summarizer = summarizer
-        schema.open_collections(store, encoder)
+        self._load = load
+        self._encoders = {encoder.model_id: encoder}
+        if read_state(store):
+            schema.create_collections(store, encoder)
+        else:
+            schema.open_collections(store, encoder)
+        store.create_collection(inputs.SPECTRA, inputs.SCHEMA)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         if exc_type is None:
-            for collection in (DETECTIONS, PAPERS):
-                self.store.optimize(collection)
+            for kind in (DETECTIONS, PAPERS):
+                self.store.optimize(kind)
         self.store.close()
 
     def ingest_spectra(
         self, files: Iterable[Path], catalogue: Catalogue | None = None, radius_arcsec: float = 3.0
     ) -> Iterator[Outcome]:
         """Ingest PHA files and event lists, joined to catalogue rows where they match."""
-        yield from self._ingest(_read_spectra(files, catalogue, radius_arcsec))
+        yield from self.ingest_items(_read_spectra(files, catalogue, radius_arcsec))
 
     def ingest_catalogue(self, catalogue: Catalogue) -> Iterator[Outcome]:
         """Ingest catalogue rows: detections whose spectra may come later, under the same id."""
         yield from map(Outcome.refused, catalogue.refused)
-        yield from self._ingest(DetectionItem(d.key, d) for d in catalogue.detections)
+        yield from self.ingest_items(DetectionItem(d.key, d) for d in catalogue.detections)
 
     def ingest_papers(self, papers: Iterable[Paper | Refusal]) -> Iterator[Outcome]:
         """Summarise, embed and ingest papers."""
-        for batch in _batches(papers, BATCH):
+        for batch in in_batches(papers, BATCH):
             yield from (Outcome.refused(x) for x in batch if isinstance(x, Refusal))
             yield from self._store_papers([x for x in batch if isinstance(x, Paper)])
 
@@ -84,7 +93,7 @@ class Pipeline:
         yield from map(Outcome.refused, refused)
         yield from self.ingest_papers(dataset.papers())
         order = np.argsort(dataset.source, kind="stable")
-        yield from self._ingest(
+        yield from self.ingest_items(
             DetectionItem(
                 dataset.detections[row].key,
                 dataset.detections[row],
@@ -94,10 +103,10 @@ class Pipeline:
             for row in order.tolist()
         )
 
-    def _ingest(self, items: Iterable[DetectionItem | Refusal]) -> Iterator[Outcome]:
+    def ingest_items(self, items: Iterable[DetectionItem | Refusal]) -> Iterator[Outcome]:
         """Store detections in batches; refuse what contradicts an input of the same run."""
         seen: dict[str, tuple[str, str | None]] = {}
-        for batch in _batches(items, BATCH):
+        for batch in in_batches(items, BATCH):
             fresh: list[DetectionItem] = []
             repeated: list[Outcome] = []
             for item in batch:
@@ -122,144 +131,83 @@ class Pipeline:
             yield from repeated  # only now is what they repeat safely stored
 
     def _store_detections(self, items: Sequence[DetectionItem]) -> Iterator[Outcome]:
-        stored = self._payloads(DETECTIONS, [item.detection.id for item in items])
-        spoiling = {
-            item.detection.id
-            for item in items
-            if item.spectrum and item.detection.simulated and _is_observed(stored, item)
-        }
-        for item in items:
-            if item.detection.id in spoiling:
-                reason = (
-                    f"{item.detection.key} is stored with its observed spectrum, which a simulated "
-                    "one does not replace: ingest the simulation into another --data-dir"
-                )
-                yield Outcome(item.input, "refused", reason)
-        items = [item for item in items if item.detection.id not in spoiling]
-        merged = [self._merge(item, stored.get(item.detection.id, {})) for item in items]
-        todo = [
-            (item, payload)
-            for item, payload in zip(items, merged, strict=True)
-            if not schema.same_payload(payload, stored.get(item.detection.id))
-        ]
-        spectra = {
-            item.detection.id: item.spectrum
-            for item, payload in todo
-            if item.spectrum and _differs(payload, stored.get(item.detection.id), "spectrum_hash")
-        }
-        texts = {
-            item.detection.id: item.summary
-            for item, payload in todo
-            if item.summary and _differs(payload, stored.get(item.detection.id), "summary_hash")
-        }
-        vectors = self._vectors(DETECTIONS, [i.detection.id for i, _ in todo])
-        self._encode_spectra(spectra, vectors)
-        for point, (own, shared) in self._encode_texts(texts).items():
-            vectors[point] |= {schema.TEXT: own.tolist(), schema.SHARED_TEXT: shared.tolist()}
-        for point in {*spectra, *texts}:
-            vectors[point] |= schema.both_vector(vectors[point])
-        self._upsert(DETECTIONS, [(i.detection.id, vectors[i.detection.id], p) for i, p in todo])
-        changed = {item.detection.id for item, _ in todo}
-        for item in items:
-            notes = item.spectrum.warnings if item.spectrum else ()
-            yield _stored(item.input, item.detection.key, item.detection.id in changed, notes)
+        with self._writing() as writer:
+            outcomes = writer.write_detections(items)
+            self._carry(writer.model_id, DETECTIONS, [item.detection.id for item in items])
+        yield from outcomes
 
     def _store_papers(self, papers: Sequence[Paper]) -> Iterator[Outcome]:
-        stored = self._payloads(PAPERS, [paper.id for paper in papers])
-        unread = [
-            paper
-            for paper in papers
-            if stored.get(paper.id, {}).get("text_hash") != schema.paper_hash(paper)
-        ]
-        bare = [(paper.title, paper.abstract) for paper in unread if paper.summary is None]
-        written = iter(self.summarizer.summarize(bare) if bare else ())
-        texts = {paper.id: paper.summary or next(written) for paper in unread}
-        summaries = {
-            paper.id: texts.get(paper.id) or schema.stored_summary(stored[paper.id])
-            for paper in papers
-        }
-        payloads = {
-            paper.id: {
-                **stored.get(paper.id, {}),
-                **schema.paper_payload(paper, summaries[paper.id]),
-                "model_id": self.encoder.model_id,
-            }
-            for paper in papers
-        }
-        changed = [
-            point
-            for point, payload in payloads.items()
-            if not schema.same_payload(payload, stored.get(point))
-        ]
-        vectors = self._vectors(PAPERS, changed)
-        for point, (own, shared) in self._encode_texts(texts).items():
-            vectors[point] |= {schema.TEXT: own.tolist(), schema.SHARED: shared.tolist()}
-        words = {paper.id: schema.paper_keywords(paper, summaries[paper.id]) for paper in papers}
-        self._upsert(
-            PAPERS,
-            [(p, {**vectors[p], schema.BM25: words[p]}, payloads[p]) for p in changed],
-        )
-        for paper in papers:
-            yield _stored(paper.bibcode, paper.bibcode, paper.id in changed)
+        with self._writing() as writer:
+            outcomes, touched = writer.write_papers(papers)
+            for kind, ids in touched.items():
+                self._carry(writer.model_id, kind, [*ids])
+        yield from outcomes
 
-    def _merge(self, item: DetectionItem, stored: Payload) -> Payload:
-        """Return the payload after this item; what it does not know stays as it was stored."""
-        new = schema.detection_payload(item.detection, item.spectrum, item.file, item.summary)
-        if stored.get("has_spectrum") and item.spectrum is None:
-            new = {name: value for name, value in new.items() if name not in schema.SPECTRUM_FIELDS}
-        elif _differs(new, stored, "spectrum_hash"):
-            stored = {k: v for k, v in stored.items() if k not in schema.OUTLIER_FIELDS}
-        return {**stored, **new, "model_id": self.encoder.model_id}
+    def correct(self, kind: str, fields: Mapping[UUID, Mapping[str, Any]]) -> None:
+        """Set payload fields of detections or papers; nothing is encoded, unknown ids are left out.
 
-    def _encode_spectra(
-        self, spectra: dict[UUID, Spectrum], vectors: dict[UUID, NamedVectors]
-    ) -> None:
-        if not spectra:
-            return
-        counts = np.stack([spectrum.binned_counts() for spectrum in spectra.values()])
-        exposure_s = np.array([spectrum.exposure_s for spectrum in spectra.values()])
-        encoded = self.encoder.encode_spectra(counts, exposure_s)
-        for point, own, shared in zip(spectra, encoded.own, encoded.shared, strict=True):
-            vectors[point] |= {
-                schema.SPECTRUM: own.tolist(),
-                schema.SHARED_SPECTRUM: shared.tolist(),
-            }
+        Anything that is not one model's own opinion is changed through here, so that it is not
+        lost when the model is changed.
+        """
+        model_id = self.primary().model_id
+        changes: dict[PointId, Mapping[str, Any]] = dict(fields.items())
+        self.store.set_payload(collection_of(kind, model_id), changes)
+        self._carry(model_id, kind, [*fields])
 
-    def _encode_texts(
-        self, texts: dict[UUID, Summary]
-    ) -> dict[UUID, tuple[Float32Array, Float32Array]]:
-        if not texts:
-            return {}
-        encoded = self.encoder.encode_summaries(list(texts.values()))
-        return dict(zip(texts, zip(encoded.own, encoded.shared, strict=True), strict=True))
+    def withdraw(self, kind: str, ids: Iterable[UUID], at: datetime | None = None) -> None:
+        """Turn detections or papers into tombstones, until they are ingested again."""
+        when = (at or datetime.now(UTC)).isoformat()
+        self.correct(kind, {point: {WITHDRAWN: when} for point in ids})
 
-    def _payloads(self, collection: str, ids: Sequence[UUID]) -> dict[UUID, Payload]:
-        records = self.store.retrieve(collection, ids) if ids else []
-        return {UUID(str(record.id)): record.payload or {} for record in records}
+    def primary(self) -> Encoder:
+        """Return the model whose collections are written to first now."""
+        state = read_state(self.store)
+        model_id = state.primary if state else schema.model_of(self.store)
+        self.encoder = self._encoder_of(model_id or self.encoder.model_id)
+        return self.encoder
 
-    def _vectors(self, collection: str, ids: Sequence[UUID]) -> dict[UUID, NamedVectors]:
-        """Return the named vectors stored so far; a point not stored yet has none."""
-        records = (
-            self.store.retrieve(collection, ids, with_payload=False, with_vectors=True)
-            if ids
-            else []
-        )
-        found = {UUID(str(record.id)): schema.named_vectors(record) for record in records}
-        return {point: found.get(point, {}) for point in ids}
+    def carry(self, kind: str, ids: Sequence[UUID]) -> None:
+        """Bring points to the other model's collections, if a reindex is under way."""
+        self._carry(self.primary().model_id, kind, ids)
 
-    def _upsert(
-        self,
-        collection: str,
-        points: Sequence[tuple[UUID, Mapping[str, list[float] | models.SparseVector], Payload]],
-    ) -> None:
-        if points:
-            self.store.upsert(
-                collection,
-                [
-                    models.PointStruct(id=str(point), vector={**vectors}, payload=payload)
-                    for point, vectors, payload in points
-                ],
-            )
+    @contextmanager
+    def _writing(self) -> Iterator[Writer]:
+        """Give a writer; a batch whose collections were dropped under way is one to repeat."""
+        writer = Writer(self.store, self.primary(), self.summarizer)
+        try:
+            yield writer
+        except NotFoundError as exc:
+            if collection_of(DETECTIONS, writer.model_id) in self.store.collections():
+                raise
+            raise _dropped(writer.model_id) from exc
+
+    def _carry(self, model_id: str, kind: str, ids: Sequence[UUID]) -> None:
+        """Bring what has been written, or found unchanged, to the other model's collections."""
+        state = read_state(self.store)
+        target = state.target(model_id) if state else None
+        if target:
+            Carrier(self.store, model_id, self._encoder_of(target)).carry(kind, ids)
+        elif not state and schema.model_of(self.store) != model_id:
+            raise _dropped(model_id)
+
+    def _encoder_of(self, model_id: str) -> Encoder:
+        if model_id not in self._encoders:
+            if self._load is None:
+                raise InputError(
+                    f"the store has changed to model {model_id}: start again with its bundle"
+                )
+            encoder = self._load(model_id)
+            if encoder.model_id != model_id:
+                raise InputError(f"the bundle found for model {model_id} is {encoder.model_id}")
+            self._encoders[model_id] = encoder
+        return self._encoders[model_id]
+
+
+def _dropped(model_id: str) -> UnavailableError:
+    return UnavailableError(
+        f"the collections of model {model_id} were dropped while a batch was being written: repeat "
+        "it, it goes to those in use now"
+    )
 
 
 def _read_spectra(
@@ -292,22 +240,3 @@ def _shapeless(spectrum: Spectrum) -> str | None:
     except InvalidSpectrumError as exc:
         return str(exc)
     return None
-
-
-def _is_observed(stored: dict[UUID, Payload], item: DetectionItem) -> bool:
-    payload = stored.get(item.detection.id, {})
-    return bool(payload.get("has_spectrum")) and not payload["simulated"]
-
-
-def _stored(name: str, key: str, changed: bool, notes: tuple[str, ...] = ()) -> Outcome:
-    return Outcome(name, "ingested" if changed else "unchanged", key, notes)
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
-
-
-def _differs(payload: Payload, stored: Payload | None, field: str) -> bool:
-    return stored is None or payload.get(field) != stored.get(field)

@@ -70,7 +70,7 @@ def row(region_id=1, **more):
 
 
 def store_items(pipeline, *items):
-    return [outcome.status for outcome in pipeline._ingest(items)]
+    return [outcome.status for outcome in pipeline.ingest_items(items)]
 
 
 def point(pipeline, detection):
@@ -174,14 +174,14 @@ def test_pipeline_a_catalogue_row_does_not_make_a_drawn_spectrum_look_observed(p
 def test_pipeline_refuses_a_second_spectrum_of_one_detection_in_one_run(pipeline):
     first = DetectionItem("a.pha", row(), spectrum(seed=1))
     second = DetectionItem("b.pha", row(), spectrum(seed=2))
-    outcomes = list(pipeline._ingest([first, second]))
+    outcomes = list(pipeline.ingest_items([first, second]))
     assert [outcome.status for outcome in outcomes] == ["refused", "ingested"]
     assert "a.pha" in outcomes[0].detail
 
 
 def test_pipeline_reports_a_repeated_spectrum_only_after_the_first_is_stored(pipeline):
     first = DetectionItem("a.pha", row(), spectrum())
-    outcomes = list(pipeline._ingest([first, DetectionItem("copy.pha", row(), spectrum())]))
+    outcomes = list(pipeline.ingest_items([first, DetectionItem("copy.pha", row(), spectrum())]))
     assert [(o.input, o.status) for o in outcomes] == [
         ("a.pha", "ingested"),
         ("copy.pha", "unchanged"),
@@ -191,7 +191,7 @@ def test_pipeline_reports_a_repeated_spectrum_only_after_the_first_is_stored(pip
 def test_pipeline_one_bad_spectrum_does_not_spoil_its_batch(pipeline):
     flat = replace(spectrum(), counts=np.ones(400))
     good = DetectionItem("good.pha", row(1), spectrum())
-    outcomes = list(pipeline._ingest([DetectionItem("flat.pha", row(2), flat), good]))
+    outcomes = list(pipeline.ingest_items([DetectionItem("flat.pha", row(2), flat), good]))
     assert {outcome.input: outcome.status for outcome in outcomes} == {
         "flat.pha": "refused",
         "good.pha": "ingested",
@@ -264,7 +264,7 @@ def test_pipeline_reports_refusals_of_the_readers(pipeline):
 def test_pipeline_refuses_a_store_of_another_model(tmp_path, encoder):
     path = tmp_path / "store"
     with Pipeline(EmbeddedStore(path), encoder, FirstSentences()) as pipeline:
-        list(pipeline._ingest([DetectionItem("a", row(), spectrum())]))
+        list(pipeline.ingest_items([DetectionItem("a", row(), spectrum())]))
     other = FakeEncoder()
     other.model_id = "another-model"
     store = EmbeddedStore(path)

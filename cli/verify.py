@@ -1,0 +1,57 @@
+"""``chandra-search verify``: whether everything stored fits together."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cli.options import AsJson, Bundle, DataDir, settings_for
+from cli.output import answers, print_json, say, stages
+from ingest.discover import find_spectra
+from workers.bootstrap import open_pipeline
+from workers.verify import Verified, Verifier
+
+OPEN = 3
+SHOWN = 20
+
+
+def verify(
+    files: Annotated[
+        list[Path] | None,
+        typer.Option("--files", help="Spectra, or folders of them, that should be stored."),
+    ] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+    data_dir: DataDir = None,
+    bundle: Bundle = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare detections, papers, kept spectra, ledger and files; with --repair, mend them.
+
+    Exit code 3 when something is left to do.
+
+    Example: chandra-search verify --files downloads/ --repair
+    """
+    found_files = find_spectra(files) if files else []
+    with open_pipeline(settings_for(data_dir, bundle)) as pipeline, stages() as progress:
+        found = Verifier(pipeline, repair, progress).run(found_files)
+    _report(found, as_json)
+    if found.open:
+        raise typer.Exit(OPEN)
+
+
+def _report(found: Verified, as_json: bool) -> None:
+    if as_json:
+        print_json({"checked": found.checked, "findings": [asdict(one) for one in found.findings]})
+        return
+    if found.findings:
+        table = Table()
+        for column in ("found", "what", "cure"):
+            table.add_column(column, overflow="fold")
+        for one in [*found.open, *(f for f in found.findings if f.mended)][:SHOWN]:
+            table.add_row(one.kind, one.key, "mended" if one.mended else one.cure)
+        answers.print(table)
+    counted = ", ".join(f"{n:,} {what}" for what, n in found.checked.items())
+    kinds = ", ".join(f"{n:,} {kind}" for kind, n in found.counts().items()) or "nothing wrong"
+    say(f"compared {counted or 'nothing'}: {kinds}; {len(found.open):,} left to do")
