@@ -54,6 +54,8 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/encode_spectra.py
 	$(BIN)/python benchmarks/search_at_scale.py
 	$(BIN)/python benchmarks/other_stores.py
+	PYTHONPATH=tests/support $(BIN)/python benchmarks/ingest_through_celery.py
+	PYTHONPATH=tests/support $(BIN)/python benchmarks/soak.py
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from cli import calibrate, estimates, facets, ingest, mcp, models, outliers, search, serve, tune
+from cli import (
+    backup,
+    calibrate,
+    estimates,
+    facets,
+    ingest,
+    jobs,
+    mcp,
+    models,
+    outliers,
+    reindex,
+    search,
+    serve,
+    tune,
+    verify,
+    worker,
+)
 from cli.output import say
 from common.errors import ChandraSearchError, UnavailableError
 
@@ -24,6 +40,7 @@ app = typer.Typer(
 app.add_typer(ingest.app, name="ingest")
 app.add_typer(search.app, name="search")
 app.add_typer(outliers.app, name="outliers")
+app.add_typer(jobs.app, name="jobs")
 for command in (
     estimates.estimate,
     estimates.classify,
@@ -39,6 +56,12 @@ for command in (
     models.train,
     tune.tune,
     models.evaluate,
+    reindex.reindex,
+    verify.verify,
+    backup.backup,
+    backup.restore,
+    worker.worker,
+    worker.beat,
 ):
     app.command()(command)
 

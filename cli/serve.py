@@ -1,11 +1,13 @@
 """``chandra-search status``, ``serve`` and ``demo``."""
 
 import socket
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 import uvicorn
+from fastapi import APIRouter
 from rich.table import Table
 
 from cli.answering import opened
@@ -15,13 +17,17 @@ from common.errors import InputError
 from ingest.simulate import simulate
 from search.api.keys import require_keys_beyond_this_machine
 from search.api.logs import log_as_json
-from search.app import create_app
+from search.app import create_app, open_store
 from search.filters import DetectionFilter
 from search.rendering.formats import render, render_estimates
 from search.results import Arrange, Page, Target
 from search.services import Services
 from search.settings import SearchSettings
-from workers.bootstrap import open_pipeline
+from search.store.base import Store
+from workers.bootstrap import open_flow, open_pipeline
+from workers.inprocess import Scheduler
+from workers.routes import jobs_router
+from workers.settings import get_settings
 
 DEMO_SEED = 2026
 QUESTION = "obscured active nucleus with an iron line"
@@ -56,16 +62,35 @@ def status(data_dir: DataDir = None, bundle: Bundle = None, as_json: AsJson = Fa
 
 
 def serve(
-    host: Host = None, port: Port = None, data_dir: DataDir = None, bundle: Bundle = None
+    host: Host = None,
+    port: Port = None,
+    ingest: Annotated[
+        bool, typer.Option("--ingest", help="Poll the archives meanwhile and ingest what is new.")
+    ] = False,
+    data_dir: DataDir = None,
+    bundle: Bundle = None,
 ) -> None:
     """Answer over HTTP; the interactive description is at /docs.
+
+    With --ingest this one process also does what workers do elsewhere: it polls the archives on
+    schedule and stores what is new; see `chandra-search jobs`. No Redis is needed.
 
     Beyond this machine only with API keys: CHANDRA_API_KEYS_READ, _INGEST, _ADMIN, each of them a
     list with commas, at least 16 characters a key.
 
     Example: CHANDRA_API_KEYS_READ=$(openssl rand -hex 24) chandra-search serve --host 0.0.0.0
     """
-    _serve(settings_for(data_dir, bundle, host=host, port=port))
+    settings = settings_for(data_dir, bundle, host=host, port=port)
+    if not ingest:
+        _serve(settings)
+        return
+    _require_right_and_room(settings)
+    with (
+        open_store(settings) as store,
+        open_flow(settings, get_settings(), None, store) as flow,
+        Scheduler(flow),
+    ):
+        _serve(settings, store, [jobs_router(flow)])
 
 
 def demo(
@@ -134,9 +159,11 @@ def _ask_four(services: Services, key: str) -> None:
     answers.print(render_estimates([estimates], "table", title=title))
 
 
-def _serve(settings: SearchSettings) -> None:
+def _serve(
+    settings: SearchSettings, store: Store | None = None, routers: Sequence[APIRouter] = ()
+) -> None:
     _require_right_and_room(settings)
-    app = create_app(settings)
+    app = create_app(settings, store, routers=routers)
     say(
         f"serving {settings.data_dir} at http://{settings.host}:{settings.port} "
         "(try it at /docs); Ctrl-C stops"

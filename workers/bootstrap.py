@@ -1,17 +1,41 @@
 """Builds what the jobs need; nothing is built on import."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
+from functools import partial
+from pathlib import Path
+
+import redis
 
 from common.disk_cache import open_cache
+from common.errors import NotFoundError, UnavailableError
 from common.openai_api import OpenAIService
-from common.ports import Summarizer, TextEmbedder
+from common.ports import Progress, Summarizer, TextEmbedder
 from common.settings import get_settings as shared_settings
 from ingest.llm_summaries import OpenAISummarizer
 from ingest.settings import get_settings as ingest_settings
 from ingest.summaries import ExtractiveSummarizer
-from search.app import load_encoder, open_store
+from search.app import (
+    keep_bundle,
+    keep_calibration,
+    keep_current_bundle,
+    load_encoder,
+    load_encoder_of,
+    load_model,
+    open_store,
+)
+from search.inference.outliers import OutlierFinder
 from search.settings import SearchSettings
+from search.store.base import Store
+from workers.backup import back_up
+from workers.carrying import read_state
+from workers.flow import Chore, Flow
+from workers.metrics import LedgerCollector, StageMetrics, served
+from workers.notes import Notes
 from workers.pipeline import Pipeline
+from workers.reindex import Reindex
+from workers.settings import WorkerSettings
 
 
 class Summaries(StrEnum):
@@ -25,8 +49,89 @@ def open_pipeline(
     settings: SearchSettings, summaries: Summaries = Summaries.EXTRACTIVE
 ) -> Pipeline:
     """Return the pipeline over the store and bundle of the settings; close its store after use."""
-    encoder = load_encoder(settings)
-    return Pipeline(open_store(settings), encoder, open_summarizer(encoder.embedder, summaries))
+    with ExitStack() as stack:
+        store = open_store(settings)
+        stack.push(store)
+        pipeline = build_pipeline(store, settings, summaries)
+        stack.pop_all()
+    return pipeline
+
+
+def build_pipeline(
+    store: Store, settings: SearchSettings, summaries: Summaries = Summaries.EXTRACTIVE
+) -> Pipeline:
+    """Return the pipeline over an open store, which others may use too."""
+    state = read_state(store)
+    encoder = load_model(settings, state.primary) if state else load_encoder_of(store, settings)
+    summarizer = open_summarizer(encoder.embedder, summaries)
+    return Pipeline(store, encoder, summarizer, partial(load_model, settings))
+
+
+@contextmanager
+def open_flow(
+    settings: SearchSettings,
+    workers: WorkerSettings,
+    client: redis.Redis | None,
+    store: Store | None = None,
+) -> Iterator[Flow]:
+    """Give the steps of continuous ingestion, over an open store or their own.
+
+    Processes share what they send to archives through the Redis of ``client``; without one, this
+    is the only process that ingests.
+    """
+    from ingest.archives.settings import get_settings as archive_settings
+    from workers.outside import open_archives  # clients of archives take a second
+
+    with ExitStack() as stack:
+        own = store or stack.enter_context(open_store(settings))
+        pipeline = build_pipeline(own, settings, Summaries(workers.summaries))
+        metrics = StageMetrics()
+        archives = open_archives(archive_settings(), workers, Notes(own), client, metrics)
+
+        def score_outliers(progress: Progress) -> int:
+            try:
+                return OutlierFinder(own).score(progress=progress)
+            except NotFoundError:  # too few yet
+                return 0
+
+        snapshot = partial(_take_snapshot, own, settings.data_dir, workers.snapshots)
+        chores: dict[str, Chore] = {"score_outliers": score_outliers, "snapshot": snapshot}
+        flow = Flow(pipeline, archives, workers, chores, metrics)
+        metrics.watch(LedgerCollector(flow.ledger, archives.left))
+        with served(metrics.registry, workers.worker_metrics_host, workers.worker_metrics_port):
+            yield flow
+
+
+def _take_snapshot(store: Store, data_dir: Path, kept: int, progress: Progress) -> int:
+    """Write a backup beside the store, and remove those that are too old to be kept."""
+    folder = data_dir / "snapshots"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        back_up(store, data_dir, folder, progress)
+        for old in sorted(folder.glob("chandra-search-*.tar"))[:-kept]:
+            old.unlink(missing_ok=True)
+    except OSError as exc:
+        raise UnavailableError(
+            f"cannot keep snapshots in {folder} ({exc.strerror}): make room, or check permissions"
+        ) from exc
+    return 1
+
+
+def open_reindex(store: Store, settings: SearchSettings, bundle: Path) -> Reindex:
+    """Return the change of an open store to another bundle; both are kept beside the store.
+
+    Raises
+    ------
+    BundleError
+        If the bundle is damaged, or that of the stored vectors, which ingestion needs meanwhile,
+        is neither kept there nor the one of the settings.
+    """
+    encoder = load_encoder(settings.model_copy(update={"bundle": bundle}))
+    keep_bundle(settings, bundle, encoder.model_id)
+    current = keep_current_bundle(store, settings)
+    if current not in (None, encoder.model_id):
+        keep_calibration(settings, str(current))
+    return Reindex(store, encoder)
 
 
 def open_summarizer(embedder: TextEmbedder, summaries: Summaries) -> Summarizer:

@@ -1,0 +1,91 @@
+"""A worker or beat over the real steps: ``python -m flow_worker io|encode|beat``.
+
+What differs from ``chandra-search worker`` is the encoder, which is small unless ``WORLD_ENCODER``
+is ``shipped``, and the summaries. ``all`` does everything in one process.
+"""
+
+import logging
+import os
+import signal
+import sys
+
+import numpy as np
+from archives.universe import LETHAL_EXPOSURE_S
+from fake_encoder import FakeEncoder
+
+from common.records import Summary
+from ingest.archives.settings import get_settings as archive_settings
+from search.app import load_encoder, open_store
+from search.settings import get_settings as search_settings
+from workers.app import create_celery
+from workers.beat import run_beat
+from workers.broker import connect, warn_of
+from workers.flow import Flow
+from workers.inprocess import Scheduler
+from workers.notes import Notes
+from workers.outside import open_archives
+from workers.pipeline import Pipeline
+from workers.processes import run_worker
+from workers.settings import get_settings
+from workers.tasks import Jobs, add_tasks
+
+
+class MortalEncoder(FakeEncoder):
+    """One spectrum takes its process with it, as one that needs too much memory would."""
+
+    def encode_spectra(self, counts, exposure_s, **options):
+        if LETHAL_EXPOSURE_S in np.asarray(exposure_s):
+            os._exit(137)
+        return super().encode_spectra(counts, exposure_s, **options)
+
+
+class FirstSentences:
+    """A summariser that copies."""
+
+    def summarize(self, texts, **_):
+        return [Summary(title, abstract, abstract, "extractive") for title, abstract in texts]
+
+
+class Timings:
+    """Logs what steps took, where no task does."""
+
+    def done(self, stage, feed, items, seconds):
+        logging.info("step feed=%s items=%d seconds=%.3f step=%s", feed, items, seconds, stage)
+
+    def put_off(self, stage, feed):
+        logging.info("step feed=%s put off step=%s", feed, stage)
+
+
+def open_flow(client):
+    store = open_store(search_settings())
+    shipped = os.environ.get("WORLD_ENCODER") == "shipped"
+    encoder = load_encoder(search_settings()) if shipped else MortalEncoder()
+    pipeline = Pipeline(store, encoder, FirstSentences())
+    archives = open_archives(archive_settings(), get_settings(), Notes(store), client)
+    chores = {"score_outliers": lambda _beat: None, "snapshot": lambda _beat: None}
+    return Flow(pipeline, archives, get_settings(), chores, None if client else Timings())
+
+
+def main(role):
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for loud in ("httpx", "celery", "kombu"):
+        logging.getLogger(loud).setLevel(logging.WARNING)
+    logging.getLogger("celery.apps.worker").setLevel(logging.INFO)
+    settings = get_settings()
+    if role == "all":
+        with Scheduler(open_flow(None)):
+            logging.getLogger("celery.apps.worker").info("ready.")
+            signal.sigwait({signal.SIGTERM})
+        return 0
+    client = connect(settings.redis_url)
+    warn_of(client)
+    app = create_celery(settings.redis_url, settings.visibility_timeout_s, settings.dispatch_s)
+    if role == "beat":
+        run_beat(app, client)
+        return 0
+    add_tasks(app, Jobs(app, open_flow(client), client, settings.dispatch_s))
+    return run_worker(app, role, threads=2)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

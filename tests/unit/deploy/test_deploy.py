@@ -1,0 +1,186 @@
+"""The deployment files: valid, pinned, hardened, and in step with the settings and the metrics."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from common.settings import SharedSettings
+from encoders.settings import EncoderSettings
+from ingest.archives.settings import ArchiveSettings
+from ingest.settings import IngestSettings
+from search.api.metrics import Metrics
+from search.settings import SearchSettings
+from workers.beat import QueueWatch
+from workers.metrics import LedgerCollector, StageMetrics
+from workers.settings import WorkerSettings
+
+ROOT = Path(__file__).parents[3]
+DEPLOY = ROOT / "deploy"
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+EXAMPLE = dict(
+    line.split("=", 1)
+    for line in (DEPLOY / "env.example").read_text().splitlines()
+    if line and not line.startswith("#")
+)
+WITHOUT_COMPOSE = "`docker compose` is not installed: only the schema was checked"
+
+
+def has_compose():
+    return (
+        shutil.which("docker")
+        and not subprocess.run(
+            ["docker", "compose", "version"], capture_output=True, check=False
+        ).returncode
+    )
+
+
+def test_compose_file_follows_the_compose_specification():
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "check_jsonschema"),
+            *("--builtin-schema", "vendor.compose-spec", str(ROOT / "docker-compose.yml")),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_schema_would_have_found_a_mistake(tmp_path):
+    wrong = tmp_path / "compose.yml"
+    wrong.write_text("services: {api: {imagee: x}}")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*command, str(wrong)], capture_output=True, text=True, check=False)
+    assert "imagee" in done.stdout
+
+
+@pytest.mark.skipif(not has_compose(), reason=WITHOUT_COMPOSE)
+def test_compose_file_is_read_by_docker_compose():
+    filled = {name: value or "x" * 24 for name, value in EXAMPLE.items()}
+    subprocess.run(
+        ["docker", "compose", "config", "--quiet"], cwd=ROOT, env=os.environ | filled, check=True
+    )
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_service_is_pinned_limited_watched_and_hardened(name):
+    service = SERVICES[name]
+    tag = service["image"].rpartition(":")[2]
+    assert re.search(r"\d+\.\d+\.\d+", tag)
+    assert service["healthcheck"]["test"]
+    limits = service["deploy"]["resources"]["limits"]
+    assert limits.keys() == {"cpus", "memory"}
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert name == "qdrant" or service["user"].split(":")[0] != "0"  # its image is unprivileged
+
+
+def test_nothing_listens_beyond_this_machine():
+    ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_redis_forgets_nothing():
+    command = SERVICES["redis"]["command"][-1]
+    assert "--appendonly yes" in command
+    assert "--maxmemory-policy noeviction" in command
+
+
+def test_secrets_come_from_the_environment_alone():
+    secret = re.compile(r"PASSWORD|API_KEY|TOKEN")
+    for service in SERVICES.values():
+        for name, value in service.get("environment", {}).items():
+            if secret.search(name):
+                assert value.startswith("${"), name
+    asked = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    assert asked == EXAMPLE.keys()
+    assert all(not value for name, value in EXAMPLE.items() if secret.search(name))
+
+
+def test_variables_are_settings_of_ours():
+    kinds = (SharedSettings, IngestSettings, ArchiveSettings, EncoderSettings)
+    known = {
+        f"CHANDRA_{field.upper()}"
+        for kind in (*kinds, SearchSettings, WorkerSettings)
+        for field in kind.model_fields
+    }
+    used = {name for service in SERVICES.values() for name in service.get("environment", {})}
+    written = set(re.findall(r"CHANDRA_\w+", (ROOT / "Dockerfile").read_text()))
+    asked = {name for name in EXAMPLE if name.startswith("CHANDRA_")}
+    ours = {name for name in used | written | asked if name.startswith("CHANDRA_")}
+    assert ours - known == set()
+
+
+def test_io_and_encode_workers_share_their_downloads():
+    for name in ("worker-io", "worker-encode"):
+        assert {"data:/data", "downloads:/downloads"} <= {*SERVICES[name]["volumes"]}
+
+
+class NoRedis:
+    def llen(self, _queue):
+        return 0
+
+    def lindex(self, *_):
+        return None
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Names of everything that we measure, as Prometheus spells them."""
+    registry = CollectorRegistry()
+    QueueWatch(NoRedis(), registry=registry)
+    found = [*Metrics(lambda: None).registry.collect(), *StageMetrics().registry.collect()]
+    names = {family.name for family in [*found, *registry.collect()]}
+    source = Path(sys.modules[LedgerCollector.__module__].__file__).read_text()
+    names |= set(re.findall(r'GaugeMetricFamily\(\s*"(\w+)"', source))
+    return names
+
+
+def named(text):
+    names = set(re.findall(r"chandra_\w+", text))
+    return {re.sub(r"_(total|bucket|count|sum)$", "", name) for name in names}
+
+
+def test_alerts_ask_for_what_is_measured(measured):
+    rules = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"][0]["rules"]
+    assert len({rule["alert"] for rule in rules}) == len(rules) > 5
+    for rule in rules:
+        assert named(rule["expr"])
+        assert named(rule["expr"]) <= measured, rule["alert"]
+
+
+def test_every_alert_has_a_line_that_says_what_to_do():
+    rules = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"][0]["rules"]
+    page = (ROOT / "docs/how-to/deploy.md").read_text()
+    assert [rule["alert"] for rule in rules if f"| `{rule['alert']}` |" not in page] == []
+
+
+def test_dashboard_asks_for_what_is_measured(measured):
+    dashboard = json.loads((DEPLOY / "grafana/dashboards/chandra-search.json").read_text())
+    expressions = [target["expr"] for one in dashboard["panels"] for target in one["targets"]]
+    assert len(expressions) >= 12
+    assert all(named(one) and named(one) <= measured for one in expressions)
+
+
+def test_prometheus_reads_services_that_there_are():
+    config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
+    targets = [
+        name.partition(":")[0]
+        for job in config["scrape_configs"]
+        for how in (*job.get("static_configs", ()), *job.get("dns_sd_configs", ()))
+        for name in (*how.get("targets", ()), *how.get("names", ()))
+    ]
+    assert {*targets} <= SERVICES.keys()
+    assert {"worker-io", "worker-encode", "beat", "api", "qdrant"} == {*targets}

@@ -1,0 +1,89 @@
+"""The schedule without Redis: the same steps, in threads of one process."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from common.errors import ChandraSearchError
+from workers.flow import Flow
+from workers.schedule import ENCODING
+
+_log = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """Do what is due until told to stop; slow archives hold up nothing that encodes.
+
+    What is under way at the end is finished, what waits is left for the next start.
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._io = ThreadPoolExecutor(flow.settings.io_threads, "io")
+        self._encode = ThreadPoolExecutor(1, "encode")
+        self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._flow.take_over()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._wake.set()
+        self._thread.join()
+        for pool in (self._io, self._encode):
+            pool.shutdown(cancel_futures=True)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                for step, feed in self._flow.due():
+                    self._send(step, feed)
+                self._flow.dispatch(self._send)
+            except ChandraSearchError as exc:
+                _log.warning("nothing can be sent now, tried again soon: %s", exc)
+            self._wake.wait(self._flow.settings.dispatch_s)
+
+    def _send(self, step: str, feed: str, keys: Sequence[str] = ()) -> None:
+        pool = self._encode if step in ENCODING else self._io
+        pool.submit(self._flow.run, step, feed, keys).add_done_callback(self._ended)
+
+    def _ended(self, future: "Future[int]") -> None:
+        """Log what went wrong, whatever it was, and look at once what is to be done next."""
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, ChandraSearchError):
+            _log.warning("step put off: %s", error)
+        elif error:
+            _log.error("a step was broken off", exc_info=error)
+        self._wake.set()
+
+
+def drain(flow: Flow) -> int:
+    """Do everything that waits for a step now, in this thread; return how many items were sent.
+
+    What is put off, because an archive does not answer, waits for its time.
+    """
+    sent = 0
+    while True:
+        tasks: list[tuple[str, str, Sequence[str]]] = []
+        flow.dispatch(lambda step, feed, keys: tasks.append((step, feed, keys)))  # noqa: B023
+        if not tasks:
+            return sent
+        for step, feed, keys in tasks:
+            sent += len(keys)
+            try:
+                flow.run(step, feed, keys)
+            except ChandraSearchError as exc:
+                _log.warning("step put off: %s", exc)

@@ -1,0 +1,42 @@
+"""What is done how often: the one table, for Celery and for a single process."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from workers.settings import WorkerSettings
+
+_EVERY = {
+    ("discover", "csc"): "poll_csc_days",
+    ("discover", "cda"): "poll_cda_days",
+    ("discover", "ads"): "poll_ads_days",
+    ("rematch", ""): "rematch_days",
+    ("refresh_citations", ""): "citations_days",
+    ("score_outliers", ""): "outliers_days",
+    ("snapshot", ""): "snapshot_days",
+}
+
+ENCODING = frozenset({"store", "score_outliers", "snapshot"})
+"""Steps that compute; the others wait for archives, and are done apart from these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A step that is done again and again, by itself or for a feed."""
+
+    step: str
+    feed: str
+    every: timedelta
+
+    @property
+    def name(self) -> str:
+        """What it is called in the ledger."""
+        return f"{self.step} {self.feed}".strip()
+
+
+def jobs(settings: WorkerSettings) -> list[Job]:
+    """Return the schedule, without feeds that are not polled."""
+    return [
+        Job(step, feed, timedelta(days=getattr(settings, every)))
+        for (step, feed), every in _EVERY.items()
+        if not feed or feed in settings.feeds
+    ]

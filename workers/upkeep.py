@@ -1,0 +1,107 @@
+"""What keeps stored things right: classes and papers of sources, citations of papers."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from qdrant_client import models
+
+from common.ports import Progress
+from common.records import point_id
+from search.schema import DETECTIONS, PAPERS
+from workers.archives import Citations, Match, Matcher
+from workers.feeds.cda import is_detection
+from workers.feeds.records import read_detection
+from workers.fetching import match_fields
+from workers.items import Item, State, after, is_item
+from workers.ledger import Ledger
+from workers.notes import is_value
+from workers.pipeline import Pipeline
+from workers.storing import TEXT_FIELDS, Storer
+
+CHUNK = 1000
+CITATIONS = "citations"
+AT_A_TIME = 2000
+"""Bibcodes of one question to ADS."""
+
+
+class Upkeep:
+    """Ask archives again about what is stored; payloads change, nothing is encoded again."""
+
+    def __init__(
+        self, ledger: Ledger, pipeline: Pipeline, storer: Storer, matcher: Matcher
+    ) -> None:
+        self._ledger = ledger
+        self._pipeline = pipeline
+        self._storer = storer
+        self._matcher = matcher
+
+    def rematch(self, older_than: timedelta, beat: Progress) -> int:
+        """Match detections again that were matched long ago or never; return how many changed.
+
+        What was asked is noted, so that a run that is broken off is gone on with.
+        """
+        condition = _unmatched(datetime.now(UTC) - older_than)
+        asked = changed = 0
+        while items := self._ledger.select(condition, CHUNK):
+            detections = [item for item in items if is_detection(item)]
+            found = self._matcher.match([read_detection(item.record) for item in detections])
+            changed += self._apply(detections, found)
+            self._ledger.note({item: match_fields(found.get(item.key)) for item in items})
+            asked += len(items)
+            beat("rematch", asked, None)
+        return changed
+
+    def _apply(self, items: Sequence[Item], found: Mapping[str, Match]) -> int:
+        """Correct the stored classes and papers; what is unknown elsewhere stays as it is."""
+        ids = {item.key: point_id("detection", item.key) for item in items}
+        store, name = self._pipeline.store, DETECTIONS
+        records = store.retrieve(name, [*ids.values()], TEXT_FIELDS) if ids else []
+        stored = {(record.payload or {})["key"]: record.payload or {} for record in records}
+        changes: dict[UUID, Mapping[str, Any]] = {}
+        for key, payload in stored.items():
+            match = found.get(key, Match())
+            known = {"class_path": [*match.class_path], "bibcodes": [*match.bibcodes]}
+            fields = {n: v for n, v in known.items() if v and v != payload.get(n)}
+            if fields:
+                changes[ids[key]] = fields
+                stored[key] = payload | fields
+        if changes:
+            self._pipeline.correct(DETECTIONS, changes)
+        self._storer.give_texts(stored)
+        return len(changes)
+
+    def refresh_citations(self, archive: Citations, beat: Progress) -> int:
+        """Ask how often papers are cited, going on where it was broken off; return how many."""
+        notes = self._ledger.notes
+        offset: int | str | None = notes.feed(CITATIONS).cursor or None
+        asked = changed = 0
+        while True:
+            fields = ["bibcode", "citation_count"]
+            records, offset = self._pipeline.store.scroll(
+                PAPERS, None, AT_A_TIME, offset, with_payload=fields
+            )
+            payloads = [record.payload or {} for record in records]
+            counts = archive.citations([p["bibcode"] for p in payloads]) if payloads else {}
+            new = {
+                point_id("paper", p["bibcode"]): {"citation_count": counts[p["bibcode"]]}
+                for p in payloads
+                if p["bibcode"] in counts and counts[p["bibcode"]] != p.get("citation_count")
+            }
+            if new:
+                self._pipeline.correct(PAPERS, new)
+            notes.save_feed(CITATIONS, cursor="" if offset is None else str(offset))
+            changed += len(new)
+            asked += len(payloads)
+            beat("citations", asked, None)
+            if offset is None:
+                return changed
+
+
+def _unmatched(since: datetime) -> models.Filter:
+    either = [is_value("feed", "csc"), is_value("feed", "cda")]
+    return models.Filter(
+        must=[is_item(), is_value("state", State.STORED), models.Filter(should=[*either])],
+        must_not=[after("matched_at", since)],
+    )
