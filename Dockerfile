@@ -1,0 +1,40 @@
+# One image for the API, the workers and beat; the command says which.
+FROM python:3.12.8-slim-bookworm AS build
+
+# Plain `torch` may bring gigabytes for GPUs. For a CPU build, name the package index that has one:
+#   docker build --build-arg PIP_EXTRA_INDEX_URL=… .
+ARG PIP_EXTRA_INDEX_URL=""
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_EXTRA_INDEX_URL=${PIP_EXTRA_INDEX_URL}
+
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY common common
+COPY ingest ingest
+COPY encoders encoders
+COPY search search
+COPY workers workers
+COPY cli cli
+COPY chandra_client chandra_client
+RUN python -m venv /venv && /venv/bin/pip install --constraint constraints.txt .
+
+
+FROM python:3.12.8-slim-bookworm
+
+RUN useradd --uid 10001 --create-home --home-dir /home/chandra chandra \
+ && mkdir /data /downloads \
+ && chown chandra:chandra /data /downloads
+COPY --from=build /venv /venv
+
+# /tmp is the one place that may be written when the root file system is read-only.
+ENV PATH=/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    CHANDRA_CACHE_DIR=/data/cache \
+    CHANDRA_DATA_DIR=/data \
+    CHANDRA_DOWNLOADS_DIR=/downloads
+USER 10001:10001
+VOLUME ["/data", "/downloads"]
+EXPOSE 8000
+ENTRYPOINT ["chandra-search"]
+CMD ["--help"]
