@@ -94,7 +94,7 @@ def open_flow(
             except NotFoundError:  # too few yet
                 return 0
 
-        snapshot = partial(_take_snapshot, own, settings.data_dir, workers.snapshots)
+        snapshot = partial(_take_snapshot, own, settings, workers.snapshots)
         chores: dict[str, Chore] = {"score_outliers": score_outliers, "snapshot": snapshot}
         flow = Flow(pipeline, archives, workers, chores, metrics)
         metrics.watch(LedgerCollector(flow.ledger, archives.left))
@@ -102,12 +102,13 @@ def open_flow(
             yield flow
 
 
-def _take_snapshot(store: Store, data_dir: Path, kept: int, progress: Progress) -> int:
+def _take_snapshot(store: Store, settings: SearchSettings, kept: int, progress: Progress) -> int:
     """Write a backup beside the store, and remove those that are too old to be kept."""
-    folder = data_dir / "snapshots"
+    folder = settings.data_dir / "snapshots"
+    keep_current_bundle(store, settings)  # the one shipped may be another in the next version
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        back_up(store, data_dir, folder, progress)
+        back_up(store, settings.data_dir, folder, progress)
         for old in sorted(folder.glob("chandra-search-*.tar"))[:-kept]:
             old.unlink(missing_ok=True)
     except OSError as exc:

@@ -12,6 +12,8 @@ from archives.cda_server import CDAServer
 from command import COMMAND, answer, run
 from world import World, key_of
 
+from workers.backup import verify_backup
+
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 DETECTIONS, PAPERS = 24, 6
@@ -103,6 +105,14 @@ def test_status_says_how_far_each_archive_is(served, data_dir):
     assert said["feeds"]["ads"]["counts"] == {"stored": PAPERS}
     assert said["feeds"]["csc"]["polled_at"]
     assert said["jobs"]["snapshot"]["done_at"]
+
+
+def test_daily_snapshot_holds_collections_and_model(served, data_dir):
+    (snapshot,) = (data_dir / "snapshots").iterdir()
+    manifest = verify_backup(snapshot)
+    model_id = answer("status", data_dir=data_dir)["model_id"]
+    assert f"bundles/{model_id}/model.json" in manifest.parts
+    assert {"ingest_log", f"detections@{model_id}"} <= manifest.collections.keys()
 
 
 def test_poll_ingests_just_what_is_new(served, data_dir, world):
