@@ -17,6 +17,7 @@ from common.errors import StoreLockedError
 from search.app import open_store
 from search.settings import SearchSettings
 from workers.bootstrap import open_flow
+from workers.flow import OPTIMIZE
 from workers.inprocess import drain
 from workers.items import State
 from workers.ledger import Ledger
@@ -126,6 +127,8 @@ def poll(
             found = flow.discover(feed)
         with errors.status(f"{found:,} items are new or changed; ingesting …"):
             drain(flow)
+        with errors.status("indexing …"):
+            flow.run(OPTIMIZE, now=True)
         counts = flow.ledger.counts().get(feed, {})
     if as_json:
         print_json({"found": found, "counts": counts})

@@ -25,6 +25,7 @@ from typing import Protocol
 
 from common.errors import ChandraSearchError, InputError, UnavailableError
 from common.ports import Progress
+from search.schema import DETECTIONS, PAPERS
 from workers.archives import Archives
 from workers.discovering import Discoverer
 from workers.feeds import Feed
@@ -42,7 +43,7 @@ from workers.writing import in_batches
 Send = Callable[[str, str, Sequence[str]], None]
 """Called as ``send(step, feed, keys)``."""
 
-DISCOVER, FETCH, STORE = "discover", "fetch", "store"
+DISCOVER, FETCH, STORE, OPTIMIZE = "discover", "fetch", "store", "optimize"
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ class Flow:
         self._chores: dict[str, Chore] = {
             "rematch": partial(upkeep.rematch, age),
             "refresh_citations": partial(upkeep.refresh_citations, archives.citations),
+            OPTIMIZE: self._optimize,
             **(chores or {}),
         }
 
@@ -202,6 +204,12 @@ class Flow:
                 return self._discoverer.discover(self._feed(feed), beat)
             done = self._chores[step](beat)
         return done if isinstance(done, int) else 0
+
+    def _optimize(self, _beat: Progress) -> int:
+        """Let the vector index take in what is new."""
+        for kind in (DETECTIONS, PAPERS):
+            self._store.optimize(kind)
+        return 0
 
     def _feed(self, name: str) -> Feed:
         if name not in self._feeds:

@@ -12,10 +12,11 @@ _EVERY = {
     ("rematch", ""): "rematch_days",
     ("refresh_citations", ""): "citations_days",
     ("score_outliers", ""): "outliers_days",
+    ("optimize", ""): "optimize_days",
     ("snapshot", ""): "snapshot_days",
 }
 
-ENCODING = frozenset({"store", "score_outliers", "snapshot"})
+ENCODING = frozenset({"store", "score_outliers", "optimize", "snapshot"})
 """Steps that compute; the others wait for archives, and are done apart from these."""
 
 

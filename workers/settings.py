@@ -54,6 +54,9 @@ class WorkerSettings(BaseSettings):
     rematch_days: float = Field(default=30, gt=0)
     citations_days: float = Field(default=30, gt=0)
     outliers_days: float = Field(default=7, gt=0)
+    optimize_days: float = Field(default=1, gt=0)
+    """How often the vector index takes in what is new; a server does so by itself."""
+
     snapshot_days: float = Field(default=1, gt=0)
 
     dispatch_s: float = Field(default=5, gt=0)

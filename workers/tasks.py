@@ -21,6 +21,7 @@ QUEUES = {
     "rematch": IO,
     "refresh_citations": IO,
     "score_outliers": ENCODE,
+    "optimize": ENCODE,
     "snapshot": ENCODE,
 }
 """Where each step is done: what waits for archives apart from what computes."""

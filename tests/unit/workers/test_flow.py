@@ -390,3 +390,12 @@ def test_flow_a_job_that_fails_is_noted_and_tried_again(flow, archives, monkeypa
     job = flow.ledger.notes.job("discover csc")
     assert (job.attempts, job.done_at) == (1, None)
     assert "was it renamed" in job.error
+
+
+def test_flow_lets_the_index_take_in_what_is_new_when_it_is_due(flow, pipeline, monkeypatch):
+    taken_in = []
+    monkeypatch.setattr(pipeline.store, "optimize", taken_in.append)
+    assert ("optimize", "") in flow.due()
+    flow.run("optimize")
+    assert taken_in == [DETECTIONS, PAPERS]
+    assert ("optimize", "") not in flow.due()
