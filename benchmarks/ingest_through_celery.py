@@ -10,7 +10,6 @@ that stay within no limits but SIMBAD's five requests a second.
 
 import argparse
 import json
-import re
 import tempfile
 import time
 from collections import defaultdict
@@ -23,7 +22,6 @@ from ingest.archives.courtesy import LocalCourtesy
 from ingest.archives.downloads import DownloadCache
 from ingest.archives.products import CSCProducts
 
-STEP = re.compile(r"feed=(\w+) items=(\d+) .*seconds=([\d.]+) step=(\w+)")
 ROLES = {"through Celery": ("io-1", "encode-1", "beat"), "in one process": ("all",)}
 
 
@@ -55,9 +53,10 @@ def steps(institute: Institute) -> dict[str, float]:
     """Return how many seconds the steps of each kind took, added up over threads."""
     found: dict[str, float] = defaultdict(float)
     for name in institute.processes.running:
-        for feed, _items, seconds, step in STEP.findall(institute.processes.said(name)):
-            if feed == "csc":
-                found[f"{step} s"] += float(seconds)
+        for line in institute.processes.said(name).splitlines():
+            said = json.loads(line) if line.startswith('{"') else {}
+            if said.get("event") == "step done" and said["feed"] == "csc":
+                found[f"{said['step']} s"] += said["seconds"]
     return dict(found)
 
 

@@ -11,6 +11,7 @@ import structlog
 from celery import Celery
 
 from common.errors import ChandraSearchError, UnavailableError
+from search.api.logs import logger_of
 from workers.app import ENCODE, IO, PREFIX, TICK, send_task
 from workers.broker import redis_errors
 
@@ -31,7 +32,7 @@ LONGEST_DISPATCH_MS = 15_000
 
 Send = Callable[[str, str, Sequence[str]], None]
 
-_log = structlog.stdlib.get_logger(__name__)
+_log = logger_of(__name__)
 
 
 class Steps(Protocol):

@@ -22,16 +22,23 @@ _shared: Final[list[structlog.typing.Processor]] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
 ]
-# Bound to the standard logging, and silent until a process decides to log: see log_as_json.
-logger = structlog.wrap_logger(
-    logging.getLogger("search.api"),
-    processors=[
-        structlog.stdlib.filter_by_level,
-        *_shared,
-        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-    ],
-    wrapper_class=structlog.stdlib.BoundLogger,
-)
+
+
+def logger_of(name: str) -> structlog.stdlib.BoundLogger:
+    """Return a logger that takes fields; silent until a process decides to log: `log_as_json`."""
+    logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+        logging.getLogger(name),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    return logger
+
+
+logger = logger_of("search.api")
 
 
 def request_id_of(scope: Scope) -> str:

@@ -15,6 +15,7 @@ from fake_encoder import FakeEncoder
 
 from common.records import Summary
 from ingest.archives.settings import get_settings as archive_settings
+from search.api.logs import log_as_json, logger_of
 from search.app import load_encoder, open_store
 from search.settings import get_settings as search_settings
 from workers.app import create_celery
@@ -49,11 +50,13 @@ class FirstSentences:
 class Timings:
     """Logs what steps took, where no task does."""
 
+    log = logger_of("workers.timings")
+
     def done(self, stage, feed, items, seconds):
-        logging.info("step feed=%s items=%d seconds=%.3f step=%s", feed, items, seconds, stage)
+        self.log.info("step done", step=stage, feed=feed, items=items, seconds=seconds)
 
     def put_off(self, stage, feed):
-        logging.info("step feed=%s put off step=%s", feed, stage)
+        self.log.info("step put off", step=stage, feed=feed)
 
 
 def open_flow(client):
@@ -67,7 +70,8 @@ def open_flow(client):
 
 
 def main(role):
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_as_json()
+    logging.getLogger().setLevel(logging.INFO)
     for loud in ("httpx", "celery", "kombu"):
         logging.getLogger(loud).setLevel(logging.WARNING)
     logging.getLogger("celery.apps.worker").setLevel(logging.INFO)
