@@ -124,6 +124,7 @@ def begin(url):
     return process
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_while_ingestion_goes_on_it_ends_complete(url, store, dataset):
     pipeline = open_pipeline(store)
     more = simulated(60, 6)
@@ -142,6 +143,7 @@ def test_killed_again_and_again_while_ingestion_goes_on_it_ends_complete(url, st
     assert differences(store) == []
 
 
+@pytest.mark.slow
 def test_a_backup_of_the_server_is_restored_on_another(store, dataset, tmp_path):
     Reindex(store, BetterEncoder()).run()
     question = build_services(store, BetterEncoder(), SearchSettings()).search

@@ -81,6 +81,7 @@ def changed(archives):
     archives.matches["csc2.1/1001/0/4"] = known("Galaxy", "AGN", bibcodes=[*archives.papers][:2])
 
 
+@pytest.mark.slow
 def test_flow_killed_at_any_write_of_a_first_ingestion_comes_to_the_same_end(archives):
     store = MemoryStore()
     ingest(store, archives)
