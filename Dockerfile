@@ -32,9 +32,14 @@ ENV PATH=/venv/bin:$PATH \
     MPLCONFIGDIR=/tmp/matplotlib \
     CHANDRA_CACHE_DIR=/data/cache \
     CHANDRA_DATA_DIR=/data \
-    CHANDRA_DOWNLOADS_DIR=/downloads
+    CHANDRA_DOWNLOADS_DIR=/downloads \
+    CHANDRA_WORKER_METRICS_PORT=9100
 USER 10001:10001
 VOLUME ["/data", "/downloads"]
 EXPOSE 8000
+# `serve` answers the first, workers and beat the second.
+HEALTHCHECK --interval=60s --timeout=25s --start-period=120s \
+    CMD python -c "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=5)" 2>/dev/null \
+     || python -c "import urllib.request as u; u.urlopen('http://127.0.0.1:9100/metrics', timeout=15)"
 ENTRYPOINT ["chandra-search"]
 CMD ["--help"]

@@ -4,7 +4,6 @@ Which job is due is decided by the worker that takes the tick, from the ledger: 
 killed, or a tick that was lost, delays a job by a few seconds and forgets none.
 """
 
-import logging
 import os
 import signal
 import socket
@@ -20,6 +19,7 @@ from redis.exceptions import LockError
 from redis.lock import Lock
 
 from common.errors import InputError
+from search.api.logs import logger_of
 from workers.app import ENCODE, IO
 from workers.broker import redis_errors
 from workers.metrics import served
@@ -31,7 +31,7 @@ LOOK_EVERY_S = 60.0
 STALLED_AFTER_S = 1800.0
 MOST_WAITING = 1000
 
-_log = logging.getLogger(__name__)
+_log = logger_of(__name__)
 
 
 def run_beat(app: Celery, client: redis.Redis, metrics_at: tuple[str, int] = ("", 0)) -> None:
@@ -92,7 +92,7 @@ class BeatLock:
 
 
 class QueueWatch:
-    """Counts what waits in a queue, and says so when nobody takes it for a long time."""
+    """Counts what waits in a queue, and says so, once, when nobody takes it for a long time."""
 
     def __init__(
         self,
@@ -113,6 +113,7 @@ class QueueWatch:
             registry=registry,
         )
         self._oldest: dict[str, tuple[Any, float]] = {}
+        self._told: set[str] = set()
 
     def waiting(self, queue: str) -> int:
         """Return the number of tasks that nobody has taken yet."""
@@ -131,16 +132,18 @@ class QueueWatch:
         first, since = self._oldest.get(queue, (None, now))
         if oldest is None or first != oldest:
             self._oldest[queue] = (oldest, now)
+            self._told.discard(queue)
             return False
         if now - since < self._after_s:
             return False
-        _log.error(
-            "queue %s stands still, nobody has taken its oldest task for %.0f minutes: look "
-            "whether `chandra-search worker --queue %s` runs",
-            queue,
-            (now - since) / 60,
-            queue,
-        )
+        if queue not in self._told:
+            self._told.add(queue)
+            _log.error(
+                "a queue stands still, nobody takes its oldest task: look whether its worker runs",
+                queue=queue,
+                minutes=round((now - since) / 60),
+                worker=f"chandra-search worker --queue {queue}",
+            )
         return True
 
 
@@ -166,7 +169,7 @@ class OneBeat(Scheduler):  # type: ignore[misc]  # Celery has no types
             if self._queues.waiting(IO) >= MOST_WAITING:  # more ticks would only fill Redis
                 return RENEWED_EVERY_S
         except redis.RedisError as exc:
-            _log.warning("beat waits for Redis, which does not answer: %s", exc)
+            _log.warning("beat waits for Redis, which does not answer", reason=str(exc))
             return RENEWED_EVERY_S
         return float(min(super().tick(*arguments, **options), RENEWED_EVERY_S))
 

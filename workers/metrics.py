@@ -1,7 +1,7 @@
 """What Prometheus may read of the workers: each stage, the ledger, the archives, queues."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
@@ -122,6 +122,11 @@ class LedgerCollector(Collector):
         polled = GaugeMetricFamily(
             "chandra_feed_polled_seconds", "Seconds since a feed was polled.", labels=("feed",)
         )
+        complete = GaugeMetricFamily(
+            "chandra_feed_watermark_age_seconds",
+            "Age of the time up to which a feed is complete; none where its order is not of time.",
+            labels=("feed",),
+        )
         budget = GaugeMetricFamily(
             "chandra_archive_requests_left", "Requests of today left.", labels=("archive",)
         )
@@ -130,11 +135,15 @@ class LedgerCollector(Collector):
             for state, n in counts.items():
                 items.add_metric([feed, state], n)
             age.add_metric([feed], oldest_s(self._ledger, feed, now))
-            if at := self._ledger.notes.feed(feed).polled_at:
+            known = self._ledger.notes.feed(feed)
+            if at := known.polled_at:
                 polled.add_metric([feed], (now - at).total_seconds())
+            with suppress(ValueError):  # a place in the catalogue, or nothing yet
+                up_to = datetime.fromisoformat(known.watermark)
+                complete.add_metric([feed], (now - up_to).total_seconds())
         for archive, left in self._left.items():
             budget.add_metric([archive], left())
-        yield from (items, age, polled, budget)
+        yield from (items, age, polled, complete, budget)
 
 
 def oldest_s(ledger: Ledger, feed: str, now: datetime) -> float:

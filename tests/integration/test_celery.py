@@ -191,9 +191,12 @@ def test_standing_queue_is_said_once_nobody_took_its_oldest_task(app, client, ca
     assert not watch.look(IO, now=10)
     assert not watch.look(IO, now=69)
     assert watch.look(IO, now=71)
-    assert "worker --queue io" in caplog.text
+    assert watch.look(IO, now=131)
+    assert caplog.text.count("worker --queue io") == 1
     client.rpop(IO)
-    assert not watch.look(IO, now=72)
+    assert not watch.look(IO, now=132)
+    assert watch.look(IO, now=200)
+    assert caplog.text.count("worker --queue io") == 2
 
 
 def test_one_worker_at_a_time_looks_what_is_due_and_not_too_often(app, client, tmp_path):

@@ -86,6 +86,55 @@ def test_service_is_pinned_limited_watched_and_hardened(name):
     assert name == "qdrant" or service["user"].split(":")[0] != "0"  # its image is unprivileged
 
 
+def test_nothing_is_written_into_a_read_only_container():
+    # Compose copies what is no file of the host into the container, and refuses: compose#12531
+    for name in ("secrets", "configs"):
+        assert [one for one, how in COMPOSE.get(name, {}).items() if "file" not in how] == []
+    assert SERVICES["qdrant"]["environment"]["QDRANT_INIT_FILE_PATH"].startswith("/tmp/")
+
+
+def test_keys_of_prometheus_are_where_it_reads_them(tmp_path):
+    service = SERVICES["prometheus"]
+    program = tmp_path / "prometheus"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+    shell, option, script, *rest = service["entrypoint"]
+    script = script.replace("$$", "$").replace("/run/keys", str(tmp_path))
+    keys = {name: f"{name} of the environment" for name in service["environment"]}
+    environment = keys | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [shell, option, script, *rest, *service["command"]],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == service["command"]
+    config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
+    read = [
+        Path(job["authorization"]["credentials_file"])
+        for job in config["scrape_configs"]
+        if "authorization" in job
+    ]
+    assert {path.parent for path in read} == {Path("/run/keys")}
+    assert {(tmp_path / path.name).read_text() for path in read} == {*keys.values()}
+    assert any(where.startswith("/run/keys:") for where in service["tmpfs"])
+
+
+def test_page_names_the_sum_of_the_limits():
+    limits = [service["deploy"]["resources"]["limits"] for service in SERVICES.values()]
+    cores = sum(float(one["cpus"]) for one in limits)
+    megabytes = sum(
+        int(one["memory"][:-1]) * {"g": 1024, "m": 1}[one["memory"][-1]] for one in limits
+    )
+    page = (ROOT / "docs/how-to/deploy.md").read_text()
+    assert f"{cores:g} cores and {megabytes / 1024:g} GB" in page
+
+
+def test_image_has_a_health_check_of_its_own():
+    assert re.search("^HEALTHCHECK ", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+
 def test_nothing_listens_beyond_this_machine():
     ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert ports

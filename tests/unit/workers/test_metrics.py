@@ -80,6 +80,20 @@ def test_ledger_is_read_when_somebody_asks(store, metrics, read):
     assert seen["chandra_archive_requests_left", "ads"] == 17
 
 
+def test_watermark_has_an_age_where_a_feed_goes_by_time(store, metrics, read):
+    ledger = Ledger(store)
+    metrics.watch(LedgerCollector(ledger, {}))
+    for feed in ("ads", "cda", "csc"):
+        ledger.found(feed, [Entry("a", {}, "1")])
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    ledger.notes.save_feed("ads", watermark=hour_ago.isoformat())
+    ledger.notes.save_feed("csc", watermark="000635/000/000012")
+    seen = read()
+    assert seen["chandra_feed_watermark_age_seconds", "ads"] == pytest.approx(3600, abs=60)
+    assert ("chandra_feed_watermark_age_seconds", "csc") not in seen  # a place, not a time
+    assert ("chandra_feed_watermark_age_seconds", "cda") not in seen  # nothing is complete yet
+
+
 def test_ledger_that_is_down_is_seen_and_hides_nothing_else(store, metrics, read):
     metrics.watch(LedgerCollector(Ledger(store), {}))
     metrics.done("store", "csc", 3, 0.5)
