@@ -1,20 +1,24 @@
 """``chandra-search ingest``: files into the store."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import Report, print_json, say, track
-from common.records import Outcome
+from cli.output import Report, errors, print_json, say, track
+from common.errors import InputError
+from common.records import Outcome, Paper, Refusal
 from ingest.catalog import Catalogue, read_catalogue, read_detections
 from ingest.dataset import read_pairs
 from ingest.discover import find_spectra
 from ingest.llm_summaries import OpenAISummarizer
 from ingest.papers import read_papers
 from workers.bootstrap import Summaries, open_pipeline
+from workers.ledger import Ledger
+from workers.pipeline import Pipeline
+from workers.settings import get_settings as worker_settings
 
 REFUSED = 3
 
@@ -26,6 +30,14 @@ Release = Annotated[
         help="Release of the Chandra Source Catalog the tables come from (2.0, 2.1), for tables "
         "that say it neither in a column nor in their name.",
         show_default=False,
+    ),
+]
+
+PaperSummaries = Annotated[
+    Summaries,
+    typer.Option(
+        help="Who summarises: sentences chosen on this machine, or a language model "
+        "(needs OPENAI_API_KEY, costs money)."
     ),
 ]
 
@@ -87,13 +99,7 @@ def papers(
     files: Annotated[
         list[Path], typer.Argument(help="JSON lines, ADS API answers (JSON) or BibTeX.")
     ],
-    summaries: Annotated[
-        Summaries,
-        typer.Option(
-            help="Who summarises: sentences chosen on this machine, or a language model "
-            "(needs OPENAI_API_KEY, costs money)."
-        ),
-    ] = Summaries.EXTRACTIVE,
+    summaries: PaperSummaries = Summaries.EXTRACTIVE,
     data_dir: DataDir = None,
     bundle: Bundle = None,
     as_json: AsJson = False,
@@ -104,11 +110,45 @@ def papers(
     """
     records = [record for path in files for part in read_papers(path) for record in part]
     with open_pipeline(settings_for(data_dir, bundle), summaries) as pipeline:
-        try:
-            _finish(track(pipeline.ingest_papers(records), "papers", len(records)), as_json)
-        finally:  # money spent is reported however it ends
-            if isinstance(pipeline.summarizer, OpenAISummarizer):
-                say(str(pipeline.summarizer.usage))
+        _finish_papers(pipeline, records, as_json)
+
+
+@app.command()
+def ads(
+    question: Annotated[
+        str | None, typer.Argument(help="As on the page of ADS.", show_default=False)
+    ] = None,
+    objects: Annotated[
+        list[str] | None,
+        typer.Option("--object", help="Papers about this object, whatever it is called in them."),
+    ] = None,
+    summaries: PaperSummaries = Summaries.EXTRACTIVE,
+    data_dir: DataDir = None,
+    bundle: Bundle = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ingest the papers that ADS finds; needs a token of an account, CHANDRA_ADS_TOKEN.
+
+    Its requests count on the same allowance of the day as those of continuous ingestion.
+
+    Example: chandra-search ingest ads --object "NGC 4258" --object "Cyg X-1"
+    """
+    from ingest.archives.settings import get_settings as archive_settings
+    from workers.outside import open_ads  # clients of archives take a second
+
+    if bool(question) == bool(objects):
+        raise InputError("give a question of ADS, or one or more --object")
+    with open_pipeline(settings_for(data_dir, bundle), summaries) as pipeline:
+        archive = open_ads(archive_settings(), worker_settings(), Ledger(pipeline.store).notes)
+        questions = [question] if question else archive.objects(objects or [])
+        with errors.status("asking ADS …"):
+            pages = [page for one in questions for page in archive.papers(one)]
+        found = {
+            one.bibcode if isinstance(one, Paper) else one.input: one
+            for page in pages
+            for one in page
+        }
+        _finish_papers(pipeline, [*found.values()], as_json)
 
 
 @app.command()
@@ -130,6 +170,14 @@ def dataset(
         _finish(
             track(pipeline.ingest_dataset(pairs, refused), "summaries and spectra", total), as_json
         )
+
+
+def _finish_papers(pipeline: Pipeline, records: Sequence[Paper | Refusal], as_json: bool) -> None:
+    try:
+        _finish(track(pipeline.ingest_papers(records), "papers", len(records)), as_json)
+    finally:  # money spent is reported however it ends
+        if isinstance(pipeline.summarizer, OpenAISummarizer):
+            say(str(pipeline.summarizer.usage))
 
 
 def _finish(outcomes: Iterable[Outcome], as_json: bool, each: bool = False) -> None:

@@ -50,7 +50,10 @@ def repository():
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """Real spectra, catalogues and papers beside the repository; the project runs without them."""
+    """Real spectra, catalogues and papers beside the repository, which CI has.
+
+    They are no part of the project, so a checkout alone skips what needs them, and says so.
+    """
     path = REPOSITORY.parent / "shared" / "data"
     if not path.is_dir():
         pytest.skip(f"no test data at {path}")

@@ -163,22 +163,16 @@ def _kept_files(data_dir: Path) -> list[Path]:
     return sorted([*visible, *([calibration] if calibration.is_file() else [])])
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Return what a backup says it holds.
+def verify_backup(path: Path, progress: Progress = no_progress) -> Manifest:
+    """Check every part of a backup by its SHA-256, and return what it holds.
 
     Raises
     ------
     NotFoundError
         If there is no such file.
     InputError
-        If it is no backup, is incomplete, or was made by newer code.
+        If it is no backup, is incomplete or damaged, or was made by newer code.
     """
-    with _opened(path) as archive:
-        return _manifest(archive, path)
-
-
-def verify_backup(path: Path, progress: Progress = no_progress) -> Manifest:
-    """Check every part of a backup by its SHA-256, and return what it holds."""
     with _opened(path) as archive:
         manifest = _manifest(archive, path)
         present = {member.name for member in archive.getmembers()} - {MANIFEST}

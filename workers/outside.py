@@ -37,7 +37,7 @@ def open_archives(
     metrics: StageMetrics | None = None,
 ) -> Archives:
     """Return all archives; requests are counted over all processes that share the Redis."""
-    limits = {"ads": settings.ads_daily_budget, "ads-bigquery": BIGQUERIES_A_DAY}
+    limits = _limits(settings)
     budgets = Budgets(notes, limits)
     rates = {
         "csc": workers.csc_per_second,
@@ -74,6 +74,16 @@ def open_archives(
         citations=papers,
         left={name: partial(budgets.left, name) for name in limits},
     )
+
+
+def open_ads(settings: ArchiveSettings, workers: WorkerSettings, notes: Notes) -> ADSArchive:
+    """Return ADS for one process; its requests count on the same allowance of the day."""
+    budgets = Budgets(notes, _limits(settings))
+    return ADSArchive(settings, LocalCourtesy({"ads": workers.ads_per_second}, budgets.spend))
+
+
+def _limits(settings: ArchiveSettings) -> dict[str, int]:
+    return {"ads": settings.ads_daily_budget, "ads-bigquery": BIGQUERIES_A_DAY}
 
 
 class SimbadMatcher:

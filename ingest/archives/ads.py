@@ -103,8 +103,13 @@ class ADSArchive:
             seen |= fresh.keys()
             start += len(names) - 1
 
+    def papers(self, query: str) -> Iterator[list[Paper | Refusal]]:
+        """Yield the papers that a question finds, page by page; raises as `search` does."""
+        for page in self.search(query, rows=ROWS):
+            yield [self._paper(record) for record in page]
+
     def objects(self, names: Sequence[str]) -> list[str]:
-        """Return questions for `search` about objects, whatever they are called in the papers.
+        """Return questions for `papers` about objects, whatever they are called in the papers.
 
         ADS wants names translated first, into the numbers of SIMBAD and NED: one request each.
 
@@ -137,16 +142,12 @@ class ADSArchive:
     def added(self, since: datetime, until: datetime) -> Iterator[list[Paper | Refusal]]:
         """Yield those of our papers that were entered in a span, widened to whole days (UTC)."""
         span = f"[{since.astimezone(UTC):%Y-%m-%d} TO {until.astimezone(UTC):%Y-%m-%d}]"
-        yield from self._papers(f"entdate:{span}")
+        yield from self.papers(f"({self._ours}) entdate:{span}")
 
     def changed(self, since: datetime, until: datetime) -> Iterator[list[Paper | Refusal]]:
         """Yield those of our papers whose record was indexed in a span: new ones, too."""
         first, last = (f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for time in (since, until))
-        yield from self._papers(f'indexstamp:["{first}" TO "{last}"]')
-
-    def _papers(self, condition: str) -> Iterator[list[Paper | Refusal]]:
-        for page in self.search(f"({self._ours}) {condition}", rows=ROWS):
-            yield [self._paper(record) for record in page]
+        yield from self.papers(f'({self._ours}) indexstamp:["{first}" TO "{last}"]')
 
     def citations(self, bibcodes: Sequence[str]) -> Mapping[str, int]:
         """Return how often papers are cited, by the bibcodes asked for; unknown ones are left out.

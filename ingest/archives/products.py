@@ -128,7 +128,11 @@ class CSCProducts:
         # A folder of their own: responses are looked for beside a spectrum.
         group = f"{self._version}-{place}"
         url = f"{self._url}/retrieveFile"
-        return self._cache.fetch_group(self._session, url, asked, group, check=_check_fits)[-1]
+        # Files of a release never change; those of `cur` are processed again under the same name.
+        changing = self._version == "cur"
+        return self._cache.fetch_group(
+            self._session, url, asked, group, revalidate=changing, check=_check_fits
+        )[-1]
 
 
 def _check_fits(path: Path) -> None:

@@ -137,6 +137,21 @@ def test_verify_finds_nothing_wrong(served, data_dir):
     assert "nothing wrong" in run("verify", data_dir=data_dir).stderr
 
 
+def test_papers_of_a_question_or_about_an_object_are_ingested_from_ads(
+    environment, world, tmp_path, monkeypatch
+):
+    own = [paper | {"objects": [n]} for n, paper in enumerate(world.universe.papers())]
+    monkeypatch.setattr(world.ads, "papers", lambda: own)
+    monkeypatch.setattr(world.ads, "numbers", {"NGC 4258": 3})
+    run("ingest", "ads", "--object", "NGC 4258", data_dir=tmp_path)
+    assert answer("status", data_dir=tmp_path)["papers"] == 1
+    run("ingest", "ads", "On source", data_dir=tmp_path)
+    assert answer("status", data_dir=tmp_path)["papers"] == PAPERS
+    unknown = run("ingest", "ads", "--object", "Nothing 1", data_dir=tmp_path, code=2)
+    assert "'Nothing 1'" in unknown.stderr
+    assert "--object" in run("ingest", "ads", data_dir=tmp_path, code=2).stderr
+
+
 def test_refused_token_is_named_and_nothing_is_lost(served, data_dir, environment):
     before = answer("jobs", "status", data_dir=data_dir)["feeds"]["ads"]
     with environment.context() as patch:

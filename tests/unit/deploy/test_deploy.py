@@ -31,6 +31,7 @@ EXAMPLE = dict(
     for line in (DEPLOY / "env.example").read_text().splitlines()
     if line and not line.startswith("#")
 )
+# The plugin is in no package registry that CI reaches (Debian's docker-compose is the old one).
 WITHOUT_COMPOSE = "`docker compose` is not installed: only the schema was checked"
 
 

@@ -63,6 +63,20 @@ def test_fetch_spectrum_downloads_nothing_twice(products, server):
     assert server.paths()[asked:] == ["/csccli/browse"]
 
 
+def test_fetch_spectrum_of_current_processing_is_asked_for_again_and_of_a_release_never(
+    universe, courtesy, cache
+):
+    with CSCServer(universe) as server:
+        (name,) = (one for one in universe.files(*place_of(0)) if "pha3" in one)
+        for version, expected in (("rel2.1", 0), ("cur", 1)):
+            server.replaced = {}
+            products = CSCProducts(server.settings(csc_catalog=version), courtesy, cache)
+            before = products.fetch_spectrum(*place_of(0)).read_bytes()
+            server.replaced = {name: universe.files(*place_of(1))[name.replace("r0001", "r0002")]}
+            after = products.fetch_spectrum(*place_of(0)).read_bytes()
+            assert (before != after) == expected
+
+
 def test_fetch_spectrum_takes_events_where_there_is_no_pha(products, universe):
     universe.make("events", 3)
     path = products.fetch_spectrum(*PLACE)
