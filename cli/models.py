@@ -18,6 +18,7 @@ from encoders.config import PROFILES, Profile
 from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
 from ingest.dataset import read_dataset, write_dataset
 from ingest.simulate import simulate as simulate_dataset
+from ingest.simulation.population import PopulationName
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
     from encoders.bundle import ModelBundle
@@ -48,6 +49,13 @@ def simulate(
     ],
     n: Annotated[int, typer.Option("--n", min=1, max=100_000, help="Number of detections.")] = 2000,
     seed: Seed = 0,
+    population: Annotated[
+        PopulationName,
+        typer.Option(
+            help="catalogue: kinds, counts and instruments as in the Chandra Source Catalog; even: "
+            "all kinds alike, 20 to 1e6 counts, instruments of six observatories."
+        ),
+    ] = "catalogue",
 ) -> None:
     """Simulate detections with spectra, catalogue values and summaries, all labelled simulated.
 
@@ -55,7 +63,7 @@ def simulate(
     """
     _refuse_full_folder(out)
     with stages() as progress:
-        dataset = simulate_dataset(n, seed, progress)
+        dataset = simulate_dataset(n, seed, progress, population)
     write_dataset(dataset, out)
     say(f"{len(dataset):,} simulated detections of {dataset.n_sources:,} sources in {out}")
 

@@ -11,9 +11,11 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from common.errors import InvalidTableError
 from common.source_class import ClassPath
 
 Float32Array = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +106,30 @@ N_CONCEPTS: Final = len(CONCEPTS)
 
 
 def concepts_of_class(path: ClassPath) -> frozenset[str]:
-    """Return the names of the concepts that a source class makes true."""
-    return frozenset(concept.name for concept in CLASSES if {*concept.labels} & {*path})
+    """Return the names of the concepts that a source class makes true.
+
+    SIMBAD files neutron stars under massive stars, which they were and no longer are.
+    """
+    labels = {*path[path.index("N*") :]} if "N*" in path else {*path}
+    return frozenset(concept.name for concept in CLASSES if {*concept.labels} & labels)
+
+
+def parse_concepts(text: str) -> BoolArray:
+    """Return which concepts a text of names with blanks between them holds, shape (N_CONCEPTS,).
+
+    Raises
+    ------
+    InvalidTableError
+        If a name is not known.
+    """
+    names = text.split()
+    if unknown := sorted({*names} - {*NAMES}):
+        raise InvalidTableError(
+            f"unknown concepts {', '.join(unknown):.200}: give names of common.concepts.NAMES"
+        )
+    return np.isin(NAMES, names)
+
+
+def format_concepts(holds: BoolArray) -> str:
+    """Return the names of the concepts that hold, shape (N_CONCEPTS,), with blanks between."""
+    return " ".join(name for name, true in zip(NAMES, holds, strict=True) if true)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.binning import BIN_EDGES_KEV, N_BINS
+from common.concepts import N_CONCEPTS
 from common.errors import InvalidTableError
 from common.records import Detection, Paper, Spectrum, Summary
 
@@ -44,6 +45,8 @@ class Dataset:
         Identifier under which each summary is stored as a paper.
     simulated : bool
         Whether spectra are simulated; shown wherever results are.
+    concepts : ndarray of bool, shape (n, N_CONCEPTS), or None
+        Which of ``common.concepts.NAMES`` hold of each detection; None where nobody knows.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Dataset:
     summaries: Sequence[Summary | None]
     bibcodes: Sequence[str]
     simulated: bool
+    concepts: BoolArray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.counts)
@@ -70,6 +74,11 @@ class Dataset:
                 f"dataset {self.name}: counts has shape {self.counts.shape}, expected "
                 f"(n, {N_BINS});"
                 f" other lengths that differ from n: {wrong or 'none'}"
+            )
+        if self.concepts is not None and self.concepts.shape != (n, N_CONCEPTS):
+            raise InvalidTableError(
+                f"dataset {self.name}: concepts has shape {self.concepts.shape}, expected "
+                f"({n}, {N_CONCEPTS})"
             )
         if n and not 0 <= self.source.min() <= self.source.max() < len(self.summaries):
             raise InvalidTableError(

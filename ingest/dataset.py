@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from common.concepts import format_concepts
 from common.dataset import Dataset
 from common.errors import InvalidTableError, NotFoundError
 from common.records import SUMMARY_METHODS, WRITTEN_BY, Refusal, Summary, SummaryMethod
@@ -23,6 +24,7 @@ from ingest.dataset_rows import (
     Arrays,
     ambiguous_rows,
     check_values,
+    concepts_of,
     detections_of,
     keys_of,
     releases_of,
@@ -131,6 +133,7 @@ def read_pairs(
             for label in labels.tolist()
         ],
         simulated=simulated,
+        concepts=concepts_of(file, arrays),
     )
     return dataset, list(ambiguous.values())
 
@@ -162,6 +165,8 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
         values = [getattr(d, attribute) for d in detections]
         if any(value is not None for value in values):
             arrays[name] = np.array([none if value is None else value for value in values])
+    if dataset.concepts is not None:
+        arrays["concepts"] = np.array([format_concepts(holds) for holds in dataset.concepts])
     lines = [
         {"source": i, **dict(zip(SECTIONS, summary.sections(), strict=True))}
         | {"method": summary.method, "bibcode": bibcode}

@@ -18,14 +18,17 @@ from common.ports import Progress, no_progress
 from common.records import Detection, Summary
 from common.source_class import normalise
 from common.variables import BY_NAME, VARIABLE_NAMES
+from ingest.simulation.concepts import concepts_of
+from ingest.simulation.emission import emission
 from ingest.simulation.fits import fit_spectra
 from ingest.simulation.instrument import responses
 from ingest.simulation.measure import measure_bands, variability
 from ingest.simulation.observe import Observations, observe
-from ingest.simulation.population import KINDS, Population, draw_population, photons
+from ingest.simulation.population import KINDS, Population, PopulationName, draw_population
 from ingest.simulation.text import describe
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 MAX_DETECTIONS = 100_000  # a bibcode has five digits for the source
 MAX_SEED = 99_999  # and five for the seed
@@ -33,7 +36,12 @@ MAX_SEED = 99_999  # and five for the seed
 _SOURCES_PER_BLOCK = 500
 
 
-def simulate(n_detections: int, seed: int, progress: Progress = no_progress) -> Dataset:
+def simulate(
+    n_detections: int,
+    seed: int,
+    progress: Progress = no_progress,
+    population: PopulationName = "catalogue",
+) -> Dataset:
     """Simulate detections of X-ray sources, with catalogue values and a summary of each source.
 
     The first n detections of a seed are the same however many are asked for.
@@ -46,6 +54,9 @@ def simulate(n_detections: int, seed: int, progress: Progress = no_progress) -> 
         0 to 99,999; it is part of keys and bibcodes.
     progress : Progress
         Called with the stages ``simulate spectra`` and ``measure spectra``.
+    population : str
+        ``catalogue``: kinds and counts as in the Chandra Source Catalog, or ``even``: each kind as
+        often as any other, for nets that have to know the rare ones.
 
     Returns
     -------
@@ -64,13 +75,16 @@ def simulate(n_detections: int, seed: int, progress: Progress = no_progress) -> 
     if not 0 <= seed <= MAX_SEED:
         raise InputError(f"cannot simulate with seed {seed}: give a number from 0 to {MAX_SEED}")
     populations: list[Population] = []
+    concepts: list[BoolArray] = []
     parts: list[Observations] = []
     summaries: list[Summary] = []
     # Each block has its own random stream and is drawn whole, so that a longer run only adds.
     for index in count():
         rng = np.random.default_rng([seed, index])
-        populations.append(draw_population(rng, _SOURCES_PER_BLOCK))
-        spectra = photons(populations[-1])
+        populations.append(draw_population(rng, _SOURCES_PER_BLOCK, population))
+        emitted = emission(populations[-1])
+        concepts.append(concepts_of(populations[-1], emitted))
+        spectra = emitted.total()
         parts.append(observe(rng, populations[-1], spectra, index * _SOURCES_PER_BLOCK))
         summaries += describe(rng, populations[-1], spectra)
         done = min(sum(map(len, parts)), n_detections)
@@ -79,7 +93,7 @@ def simulate(n_detections: int, seed: int, progress: Progress = no_progress) -> 
             break
     observations = Observations.join(parts, n_detections)
     measured = _measure(observations, progress)
-    population = Population.join(populations)
+    drawn = Population.join(populations)
     n_sources = int(observations.source.max()) + 1
     bibcodes = [f"2026Sim.{seed:05d}{source:05d}S" for source in range(n_sources)]
     return Dataset(
@@ -88,10 +102,11 @@ def simulate(n_detections: int, seed: int, progress: Progress = no_progress) -> 
         exposure_s=observations.exposure_s,
         source=observations.source,
         variables={name: measured[name] for name in VARIABLE_NAMES},
-        detections=_detections(seed, population, observations, measured, bibcodes),
+        detections=_detections(seed, drawn, observations, measured, bibcodes),
         summaries=summaries[:n_sources],
         bibcodes=bibcodes,
         simulated=True,
+        concepts=np.concatenate(concepts)[observations.source],
     )
 
 

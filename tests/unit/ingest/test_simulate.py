@@ -10,7 +10,8 @@ from common.variables import VARIABLES
 from ingest.simulate import simulate
 from ingest.simulation.instrument import bins_of, responses
 from ingest.simulation.observe import observe
-from ingest.simulation.population import KINDS, Population, draw_population, photons
+from ingest.simulation.emission import photons
+from ingest.simulation.population import KINDS, Population, draw_population
 from ingest.simulation.text import describe
 
 
