@@ -63,8 +63,8 @@ def attributes_of(population: Population, emission: Emission) -> dict[str, BoolA
         part: FloatArray, low_kev: float | FloatArray = 0.0, high_kev: float | FloatArray = 10.0
     ) -> FloatArray:
         """Return which share of all detected photons a component makes up in a band."""
-        inside = (ENERGY_KEV > np.reshape(low_kev, (-1, 1))) & (
-            ENERGY_KEV < np.reshape(high_kev, (-1, 1))
+        inside = (np.reshape(low_kev, (-1, 1)) < ENERGY_KEV) & (
+            np.reshape(high_kev, (-1, 1)) > ENERGY_KEV
         )
         return np.asarray((part * area * inside).sum(axis=1) / all_photons)
 

@@ -7,10 +7,12 @@ gives the values between.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
+from common.binning import N_BINS
 from ingest.simulation import models
 from ingest.simulation.instrument import Response
 
@@ -22,8 +24,10 @@ MIN_COUNTS = 40  # fainter spectra are not fitted
 
 _CHUNK = 256  # spectra: a chunk's likelihoods of all templates stay in memory together
 _COUNTS_PER_GROUP, _MIN_GROUPS, _MAX_GROUPS = 12, 8, 100
+# Fits see bins of 38 eV up to 2 keV and of 75 eV above: a CCD resolves no more.
+_FIRST_BINS = np.concatenate([np.arange(0, 80, 2), np.arange(80, N_BINS, 4)])
 # Shares of background for which templates are folded; the nearest one stands for a spectrum.
-_BACKGROUND_SHARES: FloatArray = np.array([0.002, 0.01, 0.03, 0.065, 0.11, 0.17, 0.27])
+_BACKGROUND_SHARES: FloatArray = np.array([0.002, 0.01, 0.03, 0.065, 0.11, 0.17, 0.27, 0.4, 0.57])
 _NH: FloatArray = np.array(  # 1e20 cm^-2
     [0, 1, 2, 4, 7, 11, 17, 25, 36, 52, 75, 110, 160, 230, 340, 500, 750, 1100, 1600, 2400, 3600,
      5500, 10000]
@@ -44,14 +48,28 @@ class Grid:
         return (*(len(axis) for axis in self.axes.values()), len(_NH))
 
     def templates(self, response: Response) -> Float32Array:
-        """Return the folded models, shape (n_template, 400), each with sum 1."""
-        points = np.meshgrid(*self.axes.values(), indexing="ij")
-        emitted = models.normalise(self.model(*(axis.ravel() for axis in points)))
-        absorbed = emitted[:, None, :] * models.transmission(_NH * 1e20)
-        folded = absorbed.reshape(-1, absorbed.shape[-1]).astype(np.float32) @ (
-            response.folding.astype(np.float32)
-        )
+        """Return the folded models, shape (n_template, n_fit_bin), each with sum 1."""
+        absorbed = _emitted(self)[:, None, :] * _transmission()
+        folding = _coarse(response.folding).astype(np.float32)
+        folded = absorbed.reshape(-1, absorbed.shape[-1]) @ folding
         return np.asarray(folded / folded.sum(axis=1, keepdims=True))
+
+
+@cache
+def _emitted(grid: Grid) -> Float32Array:
+    """Return what a grid's models emit, shape (n_template / n_nh, n_energy)."""
+    points = np.meshgrid(*grid.axes.values(), indexing="ij")
+    return models.normalise(grid.model(*(axis.ravel() for axis in points))).astype(np.float32)
+
+
+@cache
+def _transmission() -> Float32Array:
+    return models.transmission(_NH * 1e20).astype(np.float32)
+
+
+def _coarse(counts: FloatArray) -> FloatArray:
+    """Return the bins that fits see, (n, 400) to (n, n_fit_bin)."""
+    return np.asarray(np.add.reduceat(counts, _FIRST_BINS, axis=1))
 
 
 GRIDS: tuple[Grid, ...] = (
@@ -96,6 +114,8 @@ def fit_spectra(
     .. [1] Cash 1979, ApJ 228, 939 (1979ApJ...228..939C).
     """
     bright = np.flatnonzero(counts.sum(axis=1) >= MIN_COUNTS)
+    counts = _coarse(counts)
+    background = _coarse(response.background[None]).astype(np.float32)
     level = np.abs(
         np.log(_BACKGROUND_SHARES / np.maximum(background_share[bright, None], 1e-6))
     ).argmin(axis=1)
@@ -106,7 +126,7 @@ def fit_spectra(
         values = {column: np.full(len(counts), np.nan) for column in columns}
         for share in np.unique(level):
             weight = np.float32(_BACKGROUND_SHARES[share])
-            mixed = (1 - weight) * templates + weight * response.background.astype(np.float32)
+            mixed = (1 - weight) * templates + weight * background
             log_mixed = np.log(mixed)
             # A constant per bin shifts the likelihoods of one spectrum alike, and float32 keeps
             # its digits for what differs between templates.
@@ -159,6 +179,7 @@ def _reduced_cash(counts: FloatArray, shape: Float32Array, n_free: int) -> Float
         np.bincount(flat, weights.ravel(), minlength=size).reshape(-1, _MAX_GROUPS)
         for weights in (shape * total, counts)
     )
+    observed = np.maximum(observed, 0.0)  # where a background was exchanged it may be negative
     ratio = np.where(observed > 0, observed / np.maximum(expected, 1e-12), 1.0)
     cash = 2 * (expected - observed + observed * np.log(ratio)).sum(axis=1)
     freedom = (expected > 0).sum(axis=1) - n_free

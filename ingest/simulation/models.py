@@ -77,7 +77,7 @@ _LINES: FloatArray = np.array(
         (7.880, 7.82, 7.0e-18, 0.24),  # Fe XXV beta
     ]
 )
-# Families of lines of hot or photoionised gas: energies in keV and strengths, relative to the first.
+# Families of lines of hot or photoionised gas: energies in keV, strengths relative to the first.
 FAMILIES: Mapping[str, FloatArray] = MappingProxyType(
     {
         "oxygen": np.array(

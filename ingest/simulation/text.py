@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from common.records import Summary
 from ingest.simulation.instrument import BANDS_KEV
-from ingest.simulation.models import ENERGY_KEV, IRON_LINE_KEV
 from ingest.simulation.kind import HOT_RATIO
+from ingest.simulation.models import ENERGY_KEV, IRON_LINE_KEV
 from ingest.simulation.population import KINDS, Population
 
 FloatArray = npt.NDArray[np.float64]
