@@ -3,8 +3,10 @@
 A spectrum's 400 bins are cut into patches; each patch is one token of a transformer, and all tokens
 together are squeezed into one latent vector of unit length, from which a second transformer draws
 the spectrum again. Two things differ from the paper. A token holds counts beside the normalised
-shape: 60 and 6,000 counts of the same shape do not tell equally much. And the catalogue variables
-are read off the latent while it is trained, so that neighbours agree in them.
+shape: 60 and 600 counts of the same shape do not tell equally much. Brighter spectra are scaled down
+to `TrainingConfig.most_counts`: they differ from fainter ones by their lower noise alone, so that a
+source keeps its place whatever the exposure. And the catalogue variables and concepts are read off
+the latent while it is trained, so that neighbours agree in them.
 """
 
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.binning import N_BINS
+from common.concepts import N_CONCEPTS
 from common.variables import VARIABLES
 from encoders.config import TrainingConfig
 
@@ -35,6 +38,7 @@ class SpectrumAutoencoder(nn.Module):
         if N_BINS % config.patch:
             raise ValueError(f"patch must divide {N_BINS}, got {config.patch}")
         self.patch, self.width, self.latent = config.patch, config.width, config.latent
+        self.most_counts = config.most_counts
         n_patches = N_BINS // self.patch
         self.embed = nn.Linear(2 * self.patch, self.width)
         self.encoder_position = nn.Parameter(0.02 * torch.randn(n_patches, self.width))
@@ -44,18 +48,15 @@ class SpectrumAutoencoder(nn.Module):
         self.decoder_position = nn.Parameter(0.02 * torch.randn(n_patches, self.width))
         self.decoder = _transformer(config, config.decoder_layers)
         self.draw = nn.Linear(self.width, self.patch)
-        self.measure = nn.Sequential(
-            nn.Linear(self.latent, 2 * self.latent),
-            nn.GELU(),
-            nn.Linear(2 * self.latent, len(VARIABLES)),
-        )
+        self.measure = self._reader(len(VARIABLES))
+        self.recognise = self._reader(N_CONCEPTS)
 
     def encode(self, counts: Tensor) -> Tensor:
         """Return unit latents of spectra that are not constant, (B, 400) -> (B, latent)."""
         tokens = torch.cat(
             [
                 shapes(counts).reshape(len(counts), -1, self.patch),
-                counts.log1p().reshape(len(counts), -1, self.patch),
+                bounded(counts, self.most_counts).log1p().reshape(len(counts), -1, self.patch),
             ],
             dim=2,
         )  # (B, P, 2 patch)
@@ -73,6 +74,16 @@ class SpectrumAutoencoder(nn.Module):
         values: Tensor = self.measure(self._scaled(latent))
         return values
 
+    def concepts(self, latent: Tensor) -> Tensor:
+        """Return the logits of the concepts, (B, latent) -> (B, n_concept)."""
+        logits: Tensor = self.recognise(self._scaled(latent))
+        return logits
+
+    def _reader(self, n: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Linear(self.latent, 2 * self.latent), nn.GELU(), nn.Linear(2 * self.latent, n)
+        )
+
     def _scaled(self, latent: Tensor) -> Tensor:
         # Unit vectors have entries of about latent**-0.5; the layers expect entries of about 1.
         scaled: Tensor = latent * self.latent**0.5
@@ -83,6 +94,11 @@ def shapes(counts: Tensor) -> Tensor:
     """Scale each spectrum to minimum 0 and maximum 1, (B, 400) -> (B, 400)."""
     low, high = counts.amin(1, keepdim=True), counts.amax(1, keepdim=True)
     return (counts - low) / (high - low)
+
+
+def bounded(counts: Tensor, most: float) -> Tensor:
+    """Scale spectra of more counts than ``most`` down to these, (B, 400) -> (B, 400)."""
+    return counts * (most / counts.sum(1, keepdim=True)).clamp_max(1.0)
 
 
 def _transformer(config: TrainingConfig, layers: int) -> nn.TransformerEncoder:

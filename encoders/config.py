@@ -6,6 +6,9 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 
+BRIDGE_SHARES = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6)
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
     """Hyperparameters; architecture and training together, as they are saved together.
@@ -24,11 +27,27 @@ class TrainingConfig:
     decoder_layers: int = 1
     attention_heads: int = 4
     latent: int = 64
+    most_counts: float = 3000.0
+    """Counts to which brighter spectra are scaled down before they are encoded."""
     variable_weight: float = 0.1
     """Weight of the loss of the catalogue variables beside that of the shape."""
+    concept_weight: float = 0.1
+    """Weight of the loss of the concepts beside that of the shape."""
     autoencoder_epochs: int = 10
     autoencoder_batch: int = 128
     autoencoder_learning_rate: float = 1e-3
+
+    concept_hidden: int = 160
+    concept_members: int = 3
+    concept_epochs: int = 15
+    concept_batch: int = 512
+    concept_learning_rate: float = 3e-3
+    concept_steadiness: float = 0.1
+    """Weight of the distance between copies of a spectrum with more and with fewer counts."""
+
+    bridge_share: float | None = None
+    """Share of the bridge of concepts in a cosine of the shared space; None: the one of
+    `BRIDGE_SHARES` with the best retrieval on the validation split."""
 
     text_components: int = 128
     """Principal components of the sentence embeddings that the text heads see."""
@@ -57,7 +76,9 @@ class TrainingConfig:
     thinned_copies: int = 8
     """Copies of each spectrum with fewer counts that the heads are trained on besides it."""
     least_kept: float = 0.5
-    """Smallest fraction of the counts that thinning keeps."""
+    """Smallest fraction of the counts that thinning keeps, of spectra of few counts."""
+    thinned_to: float = 1000.0
+    """Counts that thinning leaves at least, of spectra of many."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.members <= self.candidates:

@@ -1,4 +1,4 @@
-"""Train the autoencoder on spectra and their catalogue variables."""
+"""Train the autoencoder on spectra, their catalogue variables and concepts."""
 
 import copy
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from torch import Tensor, optim
 from torch.nn import functional
 
 from common.dataset import Dataset
-from common.ports import Progress
+from common.ports import Float32Array, Progress
 from common.variables import VARIABLE_NAMES
 from encoders.autoencoder import SpectrumAutoencoder, shapes
 from encoders.checkpoint import Checkpoints, restore, state_of
@@ -38,14 +38,22 @@ class Spectra:
         Counts per bin.
     variables : Tensor of float32, shape (n, 20)
         Standardised variables, NaN where there is no value.
+    concepts : Tensor of float32, shape (n, n_concept)
+        Probabilities of the concepts, NaN where nothing is known.
     """
 
     counts: FloatArray
     variables: Tensor
+    concepts: Tensor
 
     @classmethod
-    def of(cls, dataset: Dataset, rows: IntArray, training: IntArray) -> Self:
-        """Return rows of a dataset, standardised by the median and spread of its training rows."""
+    def of(
+        cls, dataset: Dataset, concepts: Float32Array, rows: IntArray, training: IntArray
+    ) -> Self:
+        """Return rows of a dataset, standardised by the median and spread of its training rows.
+
+        ``concepts``, shape (n, n_concept), are those of all its detections.
+        """
         missing = np.full(len(dataset), np.nan)
         values = np.stack([dataset.variables.get(v, missing) for v in VARIABLE_NAMES], axis=1)
         standard = np.full((len(rows), len(VARIABLE_NAMES)), np.nan, dtype=np.float32)
@@ -56,7 +64,12 @@ class Spectra:
                 if high > low:
                     standard[:, column] = (every[rows] - middle) / ((high - low) / 2)
         limited = np.clip(standard, -LARGEST_DEVIATION, LARGEST_DEVIATION)
-        return cls(dataset.counts[rows], torch.from_numpy(limited))
+        return cls(
+            dataset.counts[rows], torch.from_numpy(limited), torch.from_numpy(concepts[rows])
+        )
+
+    def __getitem__(self, rows: IntArray | slice) -> "Spectra":
+        return Spectra(self.counts[rows], self.variables[rows], self.concepts[rows])
 
 
 def fit_autoencoder(
@@ -114,8 +127,8 @@ def fit_autoencoder(
         ):
             loss = _loss(
                 autoencoder,
-                thin(training.counts[rows], config.least_kept, rng),
-                Spectra(training.counts[rows], training.variables[rows]),
+                thin(training.counts[rows], config, rng),
+                training[rows],
                 config,
             )
             optimizer.zero_grad()
@@ -157,15 +170,18 @@ def reconstruction_error(autoencoder: SpectrumAutoencoder, counts: FloatArray) -
     return float(torch.cat(errors).mean())
 
 
-def thin(counts: FloatArray, least_kept: float, rng: np.random.Generator) -> FloatArray:
+def thin(
+    counts: FloatArray, config: TrainingConfig, rng: np.random.Generator
+) -> FloatArray:
     """Keep a random part of the counts of each spectrum, as a shorter exposure would.
 
     Parameters
     ----------
     counts : ndarray of float64, shape (n, 400)
         Counts; fractions are rounded.
-    least_kept : float
-        The fraction kept is uniform between this and 1.
+    config : TrainingConfig
+        The fraction kept is log-uniform from ``least_kept``, or what leaves ``thinned_to`` counts
+        if that is less, to 1.
     rng : numpy.random.Generator
         Source of randomness.
 
@@ -174,7 +190,9 @@ def thin(counts: FloatArray, least_kept: float, rng: np.random.Generator) -> Flo
     ndarray of float64, shape (n, 400)
         Thinned counts, or the counts themselves where thinning would leave no shape.
     """
-    kept = rng.uniform(least_kept, 1.0, size=(len(counts), 1))
+    total = counts.sum(axis=1, keepdims=True)
+    least = np.minimum(config.least_kept, config.thinned_to / np.maximum(total, 1.0))
+    kept = least ** rng.uniform(size=(len(counts), 1))
     thinned = rng.binomial(np.rint(counts).astype(np.int64), kept).astype(np.float64)
     shapeless = np.ptp(thinned, axis=1) == 0
     thinned[shapeless] = counts[shapeless]
@@ -184,18 +202,25 @@ def thin(counts: FloatArray, least_kept: float, rng: np.random.Generator) -> Flo
 def _loss(
     autoencoder: SpectrumAutoencoder, seen: FloatArray, wanted: Spectra, config: TrainingConfig
 ) -> Tensor:
-    """Return the loss of drawing shapes and reading variables off spectra seen."""
+    """Return the loss of drawing shapes and reading variables and concepts off spectra seen."""
     device = next(autoencoder.parameters()).device
     counts = _tensor(wanted.counts, device)
     variables = wanted.variables.to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         latent = autoencoder.encode(_tensor(seen, device))
         drawn, read = autoencoder.decode(latent), autoencoder.variables(latent)
+        recognised = autoencoder.concepts(latent)
     loss = functional.l1_loss(drawn.float(), shapes(counts))
     known = variables.isfinite()
     if known.any():
         loss = loss + config.variable_weight * functional.smooth_l1_loss(
             read.float()[known], variables[known], beta=_HUBER_BETA
+        )
+    concepts = wanted.concepts.to(device)
+    known = concepts.isfinite()
+    if known.any():
+        loss = loss + config.concept_weight * functional.binary_cross_entropy_with_logits(
+            recognised.float()[known], concepts[known]
         )
     return loss
 
@@ -205,14 +230,9 @@ def _validation_loss(
 ) -> Tensor:
     autoencoder.eval()
     with torch.no_grad():
-        losses = [
-            _loss(autoencoder, counts, Spectra(counts, variables), config) * len(counts)
-            for counts, variables in zip(
-                np.split(validation.counts, range(_BATCH, len(validation.counts), _BATCH)),
-                torch.split(validation.variables, _BATCH),
-                strict=True,
-            )
-        ]
+        starts = range(0, len(validation.counts), _BATCH)
+        parts = [validation[start : start + _BATCH] for start in starts]
+        losses = [_loss(autoencoder, part.counts, part, config) * len(part.counts) for part in parts]
     return torch.stack(losses).sum().cpu() / len(validation.counts)
 
 

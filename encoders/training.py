@@ -270,7 +270,7 @@ def _latents(
     latents = []
     for copy in range(1 + n_copies):
         counts = dataset.counts[rows]
-        seen = thin(counts, config.least_kept, rng) if copy else counts
+        seen = thin(counts, config, rng) if copy else counts
         latents.append(encode(model.autoencoder, seen).clone())
         progress("encoding spectra", copy + 1, 1 + n_copies)
     return torch.stack(latents)
