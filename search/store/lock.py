@@ -10,7 +10,6 @@ from typing import IO
 
 from common.errors import StoreLockedError, UnavailableError
 
-
 USED = (
     "store {folder} is in use by {holder}; stop it, or use its HTTP address or another --data-dir"
 )
