@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -186,6 +187,11 @@ def prepare(
         for part, of_part in paired.items()
     }
     return Prepared(model, sources, rows, pairs)
+
+
+def config_like(start: TrainingConfig, **changes: Any) -> TrainingConfig:  # noqa: ANN401
+    """Return the default hyperparameters, changed, with the autoencoder of a bundle to start from."""
+    return TrainingConfig(**{name: getattr(start, name) for name in _ARCHITECTURE}, **changes)
 
 
 def _check_architecture(start: TrainingConfig, config: TrainingConfig) -> None:
