@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from common.dataset import Dataset, detections_of, split_by_source
+from common.dataset import Dataset, detections_of
 from encoders.alignment import Alignment
 from encoders.autoencoder import shapes
 from encoders.bundle import SHIPPED_BUNDLE, load
@@ -44,7 +44,7 @@ def main() -> None:
     dataset, embedder = read_dataset(arguments.dataset), SentenceTransformerEmbedder()
     config = TrainingConfig(seed=arguments.seed)
     prepared = prepare(dataset, embedder, config, start=load(arguments.start))
-    split = split_by_source(dataset.n_sources)
+    split = dataset.split()
     rows = {part: detections_of(dataset, split[part]) for part in ("train", "validation", "test")}
     texts = {
         part: embed_sentences(

@@ -14,6 +14,7 @@ from cli import (
     facets,
     ingest,
     jobs,
+    learn,
     mcp,
     models,
     outliers,
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Semantic search over Chandra X-ray spectra and the papers about them.",
     epilog="Exit codes: 0 done, 2 wrong use or input, 3 some inputs refused and the rest ingested, "
-    "4 a service or the store is not available now.",
+    "4 a service or the store is not available now, 5 `learn` has found nothing better.",
 )
 app.add_typer(ingest.app, name="ingest")
 app.add_typer(search.app, name="search")
@@ -56,6 +57,7 @@ for command in (
     models.train,
     tune.tune,
     models.evaluate,
+    learn.learn,
     reindex.reindex,
     verify.verify,
     backup.backup,

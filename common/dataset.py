@@ -3,6 +3,7 @@
 ``ingest.dataset`` reads and writes it, ``ingest.simulate`` makes it, ``encoders`` trains on it.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -47,6 +48,9 @@ class Dataset:
         Whether spectra are simulated; shown wherever results are.
     concepts : ndarray of bool, shape (n, N_CONCEPTS), or None
         Which of ``common.concepts.NAMES`` hold of each detection; None where nobody knows.
+    parts : sequence of str, length n_source, or None
+        The part of the split that each source is in, whatever is added later; None: that of
+        `split_by_source`.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Dataset:
     bibcodes: Sequence[str]
     simulated: bool
     concepts: BoolArray | None = None
+    parts: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.counts)
@@ -85,6 +90,24 @@ class Dataset:
                 f"dataset {self.name}: source indices run to {self.source.max()}, "
                 f"but there are {len(self.summaries)} sources"
             )
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        if self.parts is None:
+            return
+        if len(self.parts) != self.n_sources or not {*self.parts} <= SPLIT_FRACTIONS.keys():
+            raise InvalidTableError(
+                f"dataset {self.name}: {len(self.parts)} parts of {self.n_sources} sources, called "
+                f"{', '.join(sorted({*self.parts}))}: give each source one of "
+                f"{', '.join(SPLIT_FRACTIONS)}"
+            )
+
+    def split(self) -> dict[str, IntArray]:
+        """Return the ascending source indices of each part: the one split there is."""
+        if self.parts is None:
+            return split_by_source(self.n_sources)
+        parts = np.array(self.parts, dtype=np.str_)
+        return {part: np.flatnonzero(parts == part) for part in SPLIT_FRACTIONS}
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -125,6 +148,14 @@ class Dataset:
     def n_sources(self) -> int:
         """Number of sources."""
         return len(self.summaries)
+
+
+def part_of(label: str) -> str:
+    """Return the part of the split that a source is in for good, by a hash of its name."""
+    digest = hashlib.sha256(label.encode()).digest()
+    position = int.from_bytes(digest[:8], "big") / 2**64
+    bounds = np.cumsum([*SPLIT_FRACTIONS.values()])[:-1]
+    return [*SPLIT_FRACTIONS][int(np.searchsorted(bounds, position, side="right"))]
 
 
 def split_by_source(n_sources: int) -> dict[str, IntArray]:

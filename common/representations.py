@@ -21,6 +21,22 @@ PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Texts:
+    """Vectors of m texts, of which a source may have several.
+
+    Attributes
+    ----------
+    shared : ndarray of float32, shape (m, d)
+        In the shared space.
+    about : ndarray of int64, shape (m,)
+        Source of each text, as in `Representations.source`.
+    """
+
+    shared: Float32Array
+    about: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Representations:
     """Vectors of n detections.
 
@@ -48,6 +64,8 @@ class Representations:
         Rows of ``train``, ``validation`` and ``test``; no source is in two of them.
     notes : sequence of str
         What was left out and why.
+    texts : Texts or None
+        All texts, where a source has several; None: ``shared_text`` holds the only one of each.
     """
 
     dataset: str
@@ -62,6 +80,7 @@ class Representations:
     counts: FloatArray
     split: Mapping[str, IntArray]
     notes: Sequence[str] = ()
+    texts: Texts | None = None
 
     def __post_init__(self) -> None:
         if not self.vectors or not self.vectors.keys() <= set(REPRESENTATIONS):

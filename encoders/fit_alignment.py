@@ -24,7 +24,7 @@ _WARM_UP = 0.2  # part of the steps in which the learning rate rises
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Detections, each with the text of its source.
+    """Detections, each with the texts of its source.
 
     Attributes
     ----------
@@ -33,19 +33,34 @@ class Pairs:
     sentences : Tensor of float32, shape (n_sentence, d)
         Prepared sentences.
     of_text : Tensor of int64, shape (m, longest)
-        Rows of the sentences in the text of each of m sources; -1 where it has no more.
+        Rows of the sentences in each of m texts; -1 where it has no more.
     source : ndarray of int64, shape (n,)
-        Row of ``of_text`` that belongs to each spectrum; each row has one at least.
+        Source of each spectrum, 0 … k - 1; each has one at least.
+    about : ndarray of int64, shape (m,), or None
+        Source of each text, ascending; each has one at least. None: text i is that of source i.
     """
 
     latents: Tensor
     sentences: Tensor
     of_text: Tensor
     source: IntArray
+    about: IntArray | None = None
+
+    @property
+    def n_sources(self) -> int:
+        """Number of sources."""
+        return len(self.of_text) if self.about is None else int(self.about[-1]) + 1
+
+    @property
+    def first_texts(self) -> IntArray:
+        """The first text of each source, shape (k,)."""
+        if self.about is None:
+            return np.arange(len(self.of_text))
+        return np.searchsorted(self.about, np.arange(self.n_sources))
 
     def retrieval(self, spectra: Tensor, texts: Tensor) -> dict[str, Retrieval]:
         """Return both directions for unit vectors of the n spectra and m texts."""
-        vectors = spectra.cpu().numpy(), texts.cpu().numpy(), self.source
+        vectors = spectra.cpu().numpy(), texts.cpu().numpy(), self.source, self.about
         return {
             "spectrum_to_text": rank_texts(*vectors),
             "text_to_spectrum": rank_sources(*vectors),
@@ -112,7 +127,7 @@ def fit_pair(
     # Members have their own random numbers: one does not depend on those trained before it.
     rng = np.random.default_rng([config.seed, 1, member])
     torch.manual_seed(int(rng.integers(2**62)))
-    n_batches = max(1, len(training.of_text) // config.alignment_batch)
+    n_batches = max(1, training.n_sources // config.alignment_batch)
     loss_function = InfoNCELoss(config.temperature, config.symmetric).to(training.latents.device)
     optimizer = torch.optim.AdamW(
         [
@@ -132,7 +147,8 @@ def fit_pair(
         for rows in np.array_split(_one_of_each(training.source, rng), n_batches):
             copies = rng.integers(len(training.latents), size=len(rows))
             source = torch.from_numpy(training.source[rows]).to(training.of_text.device)
-            of_text = _shorten(training.of_text[source], config, rng)
+            texts = torch.from_numpy(_a_text_of(training, training.source[rows], rng))
+            of_text = _shorten(training.of_text[texts.to(source.device)], config, rng)
             loss = loss_function(
                 pair.spectrum(training.latents[copies, rows]),
                 pair.text(training.sentences, of_text),
@@ -156,6 +172,14 @@ def _one_of_each(source: IntArray, rng: np.random.Generator) -> IntArray:
     order = rng.permutation(len(source))
     _, first = np.unique(source[order], return_index=True)
     return rng.permutation(order[first])
+
+
+def _a_text_of(pairs: Pairs, sources: IntArray, rng: np.random.Generator) -> IntArray:
+    """Return a random text of each of these sources."""
+    if pairs.about is None:
+        return sources
+    first, last = (np.searchsorted(pairs.about, sources, side) for side in ("left", "right"))
+    return rng.integers(first, last)
 
 
 def _shorten(of_text: Tensor, config: TrainingConfig, rng: np.random.Generator) -> Tensor:

@@ -45,31 +45,40 @@ class Retrieval:
         }
 
 
-def rank_texts(spectra: Float32Array, texts: Float32Array, own: IntArray) -> Retrieval:
-    """Let each detection look for the text of its source.
+def rank_texts(
+    spectra: Float32Array, texts: Float32Array, own: IntArray, about: IntArray | None = None
+) -> Retrieval:
+    """Let each detection look for a text of its source: every one of them is a right answer.
 
     Parameters
     ----------
     spectra : ndarray of float32, shape (n, d)
         Unit vectors of detections.
     texts : ndarray of float32, shape (m, d)
-        Unit vectors of the texts of m sources, the candidates.
+        Unit vectors of texts.
     own : ndarray of int64, shape (n,)
-        Row of ``texts`` that belongs to each detection.
+        Source of each detection, 0 … k - 1.
+    about : ndarray of int64, shape (m,), or None
+        Source of each text; each source has one at least. None: text i is that of source i.
 
     Returns
     -------
     Retrieval
-        One rank per detection; ties count as if all others came first.
+        One rank per detection among the k sources, each by the score of its best text; ties count
+        as if all others came first.
     """
+    candidates, first = _by_source(texts, about)
     ranks: list[int] = []
     for start in range(0, len(spectra), _CHUNK):
-        scores = spectra[start : start + _CHUNK] @ texts.T  # (chunk, m)
-        ranks += _ranks(scores, own[start : start + _CHUNK])
-    return Retrieval(tuple(ranks), len(texts))
+        scores = spectra[start : start + _CHUNK] @ candidates.T  # (chunk, m)
+        best = np.maximum.reduceat(scores, first, axis=1)  # (chunk, k)
+        ranks += _ranks(best, own[start : start + _CHUNK])
+    return Retrieval(tuple(ranks), len(first))
 
 
-def rank_sources(spectra: Float32Array, texts: Float32Array, own: IntArray) -> Retrieval:
+def rank_sources(
+    spectra: Float32Array, texts: Float32Array, own: IntArray, about: IntArray | None = None
+) -> Retrieval:
     """Let each text look for its source, whose score is that of its best detection.
 
     Parameters
@@ -77,24 +86,33 @@ def rank_sources(spectra: Float32Array, texts: Float32Array, own: IntArray) -> R
     spectra : ndarray of float32, shape (n, d)
         Unit vectors of detections.
     texts : ndarray of float32, shape (m, d)
-        Unit vectors of the texts of m sources.
+        Unit vectors of texts.
     own : ndarray of int64, shape (n,)
-        Row of ``texts`` that belongs to each detection; each row has one at least.
+        Source of each detection, 0 … k - 1; each source has one at least.
+    about : ndarray of int64, shape (m,), or None
+        Source of each text. None: text i is that of source i.
 
     Returns
     -------
     Retrieval
-        One rank per text; ties count as if all others came first.
+        One rank per text among the k sources; ties count as if all others came first.
     """
-    order = np.argsort(own, kind="stable")
-    first = np.searchsorted(own[order], np.arange(len(texts)))
-    by_source = spectra[order]
+    candidates, first = _by_source(spectra, own)
+    about = np.arange(len(texts)) if about is None else about
     ranks: list[int] = []
     for start in range(0, len(texts), _CHUNK):
-        scores = texts[start : start + _CHUNK] @ by_source.T  # (chunk, n)
-        best = np.maximum.reduceat(scores, first, axis=1)  # (chunk, m)
-        ranks += _ranks(best, np.arange(start, start + len(best)))
-    return Retrieval(tuple(ranks), len(texts))
+        scores = texts[start : start + _CHUNK] @ candidates.T  # (chunk, n)
+        best = np.maximum.reduceat(scores, first, axis=1)  # (chunk, k)
+        ranks += _ranks(best, about[start : start + _CHUNK])
+    return Retrieval(tuple(ranks), len(first))
+
+
+def _by_source(vectors: Float32Array, source: IntArray | None) -> tuple[Float32Array, IntArray]:
+    """Return vectors in the order of their sources, and the first row of each source."""
+    if source is None:
+        return vectors, np.arange(len(vectors))
+    order = np.argsort(source, kind="stable")
+    return vectors[order], np.unique(source[order], return_index=True)[1]
 
 
 def _ranks(scores: Float32Array, own: IntArray) -> list[int]:

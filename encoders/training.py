@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from common.dataset import Dataset, detections_of, split_by_source
+from common.dataset import Dataset, detections_of
 from common.errors import BundleError, InvalidTableError
 from common.ports import Progress, TextEmbedder, no_progress
 from common.records import Summary, content_hash
@@ -144,7 +145,7 @@ def prepare(
     """Do all of `train`, whose parameters these are, up to the alignment."""
     if start is not None:
         _check_architecture(start.manifest.config, config)
-    sources = _sources(dataset.n_sources, config)
+    sources = _sources(dataset, config)
     rows = {part: detections_of(dataset, of_part) for part, of_part in sources.items()}
     paired = {part: _with_summary(dataset, of_part) for part, of_part in rows.items()}
     _check_enough(dataset, paired)
@@ -188,6 +189,11 @@ def prepare(
     return Prepared(model, sources, rows, pairs)
 
 
+def config_like(start: TrainingConfig, **changes: Any) -> TrainingConfig:  # noqa: ANN401
+    """Return the default hyperparameters, changed, with the autoencoder of a bundle to start from."""
+    return TrainingConfig(**{name: getattr(start, name) for name in _ARCHITECTURE}, **changes)
+
+
 def _check_architecture(start: TrainingConfig, config: TrainingConfig) -> None:
     other = {
         name: getattr(start, name)
@@ -201,8 +207,8 @@ def _check_architecture(start: TrainingConfig, config: TrainingConfig) -> None:
         )
 
 
-def _sources(n_sources: int, config: TrainingConfig) -> dict[str, IntArray]:
-    split = split_by_source(n_sources)
+def _sources(dataset: Dataset, config: TrainingConfig) -> dict[str, IntArray]:
+    split = dataset.split()
     validation = split["validation"]
     if config.train_on == "split":
         return {
@@ -210,7 +216,8 @@ def _sources(n_sources: int, config: TrainingConfig) -> dict[str, IntArray]:
             "validation": validation,
             "calibration": split["calibration"],
         }
-    return {"training": np.setdiff1d(np.arange(n_sources), validation), "validation": validation}
+    rest = np.setdiff1d(np.arange(dataset.n_sources), validation)
+    return {"training": rest, "validation": validation}
 
 
 def _with_summary(dataset: Dataset, rows: IntArray) -> IntArray:

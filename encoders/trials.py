@@ -118,6 +118,8 @@ def _save_pairs(trials: Trials, folder: Path) -> None:
                 "of_text": pairs.of_text,
                 "source": torch.from_numpy(pairs.source),
             }
+            if pairs.about is not None:
+                tensors["about"] = torch.from_numpy(pairs.about)
             content = save_tensors({name: t.contiguous().cpu() for name, t in tensors.items()})
             (folder / part).write_bytes(content)
     except OSError as exc:
@@ -131,6 +133,7 @@ def _load_pairs(path: Path, device: str) -> Pairs:
         tensors["sentences"],
         tensors["of_text"],
         tensors["source"].cpu().numpy(),
+        tensors["about"].cpu().numpy() if "about" in tensors else None,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common.dataset import split_by_source
+from common.dataset import part_of
 from common.errors import NotFoundError
 from common.ports import Float32Array, Progress, no_progress
 from common.representations import PARTS, Representations
@@ -22,6 +22,7 @@ from search.schema import (
     Payload,
     named_vectors,
 )
+from search.sources import label_of
 from search.store.base import Store
 from search.store.scrolling import PAGE, scroll_all
 
@@ -74,8 +75,8 @@ def read_vectors(store: Store, progress: Progress = no_progress) -> Representati
     if len(payloads) < total:
         notes.append(f"{total - len(payloads):,} of {total:,} detections have no spectrum")
     told = np.array([all(name in vectors for name in OF_TEXT) for vectors in found])
-    source = _sources(payloads)
-    n_told = len(np.unique(source[told]))
+    label = np.array([label_of(payload) for payload in payloads])
+    n_told = len(np.unique(label[told]))
     names = (*OF_SPECTRUM, *OF_TEXT) if n_told >= ENOUGH_SOURCES else OF_SPECTRUM
     rows = np.flatnonzero(told) if names != OF_SPECTRUM else np.arange(len(payloads))
     if names == OF_SPECTRUM:
@@ -88,7 +89,7 @@ def read_vectors(store: Store, progress: Progress = no_progress) -> Representati
             f"{len(payloads) - len(rows):,} of {len(payloads):,} detections with a spectrum have "
             "no text stored beside it and take no part"
         )
-    _, source = np.unique(source[rows], return_inverse=True)
+    labels, source = np.unique(label[rows], return_inverse=True)
     kept = [payloads[row] for row in rows.tolist()]
     return Representations(
         dataset="store",
@@ -101,7 +102,7 @@ def read_vectors(store: Store, progress: Progress = no_progress) -> Representati
         source_class=[tuple(payload.get("class_path", ())) for payload in kept],
         names=[payload.get("source_name") or payload["key"] for payload in kept],
         counts=_numbers(kept, "counts"),
-        split=_split(source),
+        split=_split(labels.tolist(), source),
         notes=notes,
     )
 
@@ -125,25 +126,7 @@ def _numbers(payloads: Sequence[Payload], field: str) -> FloatArray:
     return np.array(values, dtype=np.float64)
 
 
-def _split(source: IntArray) -> dict[str, IntArray]:
-    parts = split_by_source(int(source.max()) + 1)
-    return {part: np.flatnonzero(np.isin(source, parts[part])) for part in PARTS}
-
-
-def _sources(payloads: Sequence[Payload]) -> IntArray:
-    """Number the sources: detections linked by a name or by a text, in however many steps."""
-    parent: dict[str, str] = {}
-
-    def root(label: str) -> str:
-        while (above := parent.setdefault(label, label)) != label:
-            parent[label] = parent[above]
-            label = above
-        return label
-
-    for payload in payloads:
-        for field in ("source_name", "summary_hash"):
-            if field in payload:
-                parent[root(f"{field}:{payload[field]}")] = root(payload["key"])
-    roots = [root(payload["key"]) for payload in payloads]
-    number = {label: i for i, label in enumerate(dict.fromkeys(roots))}
-    return np.array([number[label] for label in roots], dtype=np.int64)
+def _split(labels: Sequence[str], source: IntArray) -> dict[str, IntArray]:
+    """Return the rows of each part: the same for good, however the store grows."""
+    parts = np.array([part_of(label) for label in labels])[source]
+    return {part: np.flatnonzero(parts == part) for part in PARTS}

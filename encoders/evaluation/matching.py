@@ -1,6 +1,7 @@
 """How well spectra find their texts and texts their spectra, over all and in parts (Fig. 2)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -35,23 +36,78 @@ def match(
     Returns
     -------
     tuple of RetrievalResult or None
-        Spectrum to text, one query per detection, and text to spectrum, one query per source.
+        Spectrum to text, one query per detection, and text to spectrum, one query per text.
     """
     if "shared_text" not in representations.vectors:
         return None, None
+    found = find_pairs(representations, tested)
     source = representations.source[tested]
     sources, first, own = np.unique(source, return_index=True, return_inverse=True)
-    spectra = representations.vectors["shared_spectrum"][tested]
-    texts = representations.vectors["shared_text"][tested[first]]
     counts = representations.counts[tested]
     brightest = np.zeros(len(sources))
     np.maximum.at(brightest, own, counts)
     classes = [(representations.source_class[row] or ("",))[-1] for row in tested]
-    forth = rank_texts(spectra, texts, own)
-    back = rank_sources(spectra, texts, own)
+    about = np.searchsorted(sources, found.text_source)
     return (
-        _result(forth, source, classes, counts, seed),
-        _result(back, sources, [classes[row] for row in first], brightest, seed),
+        _result(found.forth, source, classes, counts, seed),
+        _result(
+            found.back,
+            found.text_source,
+            [classes[row] for row in first[about]],
+            brightest[about],
+            seed,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """Ranks of both directions, and the source that each query belongs to.
+
+    Attributes
+    ----------
+    forth, back : Retrieval
+        Spectrum to text, one query per detection, and text to spectrum, one query per text.
+    spectrum_source, text_source : ndarray of int64, shape (n,) and (m,)
+        Source of each query.
+    """
+
+    forth: Retrieval
+    back: Retrieval
+    spectrum_source: IntArray
+    text_source: IntArray
+
+
+def find_pairs(representations: Representations, tested: IntArray) -> Found:
+    """Return how well the tested detections and their texts find each other.
+
+    Parameters
+    ----------
+    representations : Representations
+        Vectors of n detections and of their texts.
+    tested : ndarray of int64, shape (m,)
+        Rows of the detections that take part; candidates are their sources.
+
+    Returns
+    -------
+    Found
+        Ranks, every text of a source being a right answer.
+    """
+    source = representations.source[tested]
+    sources, first, own = np.unique(source, return_index=True, return_inverse=True)
+    spectra = representations.vectors["shared_spectrum"][tested]
+    if representations.texts is None:
+        texts, about = representations.vectors["shared_text"][tested[first]], None
+        text_source = sources
+    else:
+        rows = np.flatnonzero(np.isin(representations.texts.about, sources))
+        text_source = representations.texts.about[rows]
+        texts, about = representations.texts.shared[rows], np.searchsorted(sources, text_source)
+    return Found(
+        rank_texts(spectra, texts, own, about),
+        rank_sources(spectra, texts, own, about),
+        source,
+        text_source,
     )
 
 

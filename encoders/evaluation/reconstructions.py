@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from common.dataset import Dataset, detections_of, split_by_source
+from common.dataset import Dataset, detections_of
 
 if TYPE_CHECKING:  # torch takes seconds to load
     from encoders.bundle import ModelBundle
@@ -36,7 +36,7 @@ class Reconstructions:
 
 def reconstruct_some(dataset: Dataset, model: "ModelBundle", n: int = 6) -> Reconstructions:
     """Return n spectra of the test split, at equal steps from the faintest to the brightest."""
-    rows = detections_of(dataset, split_by_source(dataset.n_sources)["test"])
+    rows = detections_of(dataset, dataset.split()["test"])
     rows = rows if len(rows) else np.arange(len(dataset))  # cross-validated sets may be tiny
     total = dataset.counts.sum(axis=1)
     order = rows[np.argsort(total[rows], kind="stable")]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from common.dataset import Dataset, detections_of, split_by_source
+from common.dataset import Dataset, detections_of
 from common.errors import InvalidTableError
 from common.ports import Encoder, Progress, no_progress
 from common.records import Detection
@@ -49,7 +49,7 @@ def represent(
         notes.append(f"{left_out:,} of {len(dataset):,} detections left out: no summary")
     if not len(used):
         raise InvalidTableError(f"dataset {dataset.name}: no detections: give one that has some")
-    split = split_by_source(dataset.n_sources)
+    split = dataset.split()
     _refuse_sources_named_twice(dataset, split)
     spectra = encoder.encode_spectra(dataset.counts[used], dataset.exposure_s[used], progress)
     vectors = {"spectrum": spectra.own, "shared_spectrum": spectra.shared}

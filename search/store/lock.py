@@ -10,11 +10,23 @@ from typing import IO
 
 from common.errors import StoreLockedError, UnavailableError
 
+USED = (
+    "store {folder} is in use by {holder}; stop it, or use its HTTP address or another --data-dir"
+)
+
 
 class StoreLock:
-    """An exclusive lock on a folder; its file says who holds it."""
+    """An exclusive lock on a folder; its file says who holds it.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    folder : Path
+        Created when it is missing.
+    message : str
+        What to say when another process has it, with ``{folder}`` and ``{holder}``.
+    """
+
+    def __init__(self, folder: Path, message: str = USED) -> None:
         """Take the lock, or raise StoreLockedError that names the process that holds it."""
         self._file = _open(folder / "lock")
         try:
@@ -22,10 +34,7 @@ class StoreLock:
         except OSError as exc:
             holder = _describe(self._file)
             self._file.close()
-            raise StoreLockedError(
-                f"store {folder} is in use by {holder}; stop it, or use its HTTP address or "
-                "another --data-dir"
-            ) from exc
+            raise StoreLockedError(message.format(folder=folder, holder=holder)) from exc
         _sign(self._file)
 
     def release(self) -> None:

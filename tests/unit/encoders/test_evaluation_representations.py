@@ -3,7 +3,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from common.dataset import split_by_source
 from common.errors import InvalidTableError
 from common.ports import Vectors, no_progress
 from common.representations import REPRESENTATIONS
@@ -50,7 +49,7 @@ def test_each_detection_has_its_own_spectrum_and_the_text_of_its_source(dataset,
 
 def test_the_split_is_that_of_the_sources(dataset, encoder):
     found = represent(dataset, encoder)
-    expected = split_by_source(dataset.n_sources)
+    expected = dataset.split()
     for part, rows in found.split.items():
         assert set(found.source[rows]) == set(expected[part])
 
@@ -73,7 +72,7 @@ def test_a_dataset_without_summaries_has_spectra_only(dataset, encoder):
 
 
 def test_one_source_under_two_numbers_in_two_splits_is_refused(dataset, encoder):
-    split = split_by_source(dataset.n_sources)
+    split = dataset.split()
     twice = {int(split["train"][0]), int(split["test"][0])}
     detections = [
         dataclasses.replace(one, source_name="2CXO J1" if source in twice else None)

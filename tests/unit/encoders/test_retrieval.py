@@ -38,6 +38,27 @@ def test_rank_sources_scores_a_source_by_its_best_detection():
     assert rank_sources(spectra[1:], texts, own[1:]).ranks == (1, 2)
 
 
+def test_every_text_of_a_source_is_a_right_answer():
+    spectra = np.array([[1, 0], [0, 1]], dtype=np.float32)
+    texts = np.array([[0.1, 0.2], [0.9, 0], [0.2, 0.8]], dtype=np.float32)
+    about = np.array([0, 0, 1])
+    found = rank_texts(spectra, texts, np.arange(2), about)
+    assert (found.ranks, found.candidates) == ((1, 1), 2)
+    back = rank_sources(spectra, texts, np.arange(2), about)
+    assert (back.ranks, back.candidates) == ((2, 1, 1), 2)
+
+
+@given(st.integers(1, 40), st.integers(0, 2**31))
+def test_one_text_of_each_source_ranks_as_texts_in_any_order(n, seed):
+    rng = np.random.default_rng(seed)
+    spectra, texts = rng.normal(size=(2, n, 6)).astype(np.float32)
+    own, about = rng.permutation(n), rng.permutation(n)
+    in_order = texts[np.argsort(about)]
+    assert rank_texts(spectra, texts, own, about) == rank_texts(spectra, in_order, own)
+    by_source = np.array(rank_sources(spectra, in_order, own).ranks)
+    assert rank_sources(spectra, texts, own, about).ranks == tuple(by_source[about])
+
+
 @given(st.integers(1, 40), st.integers(0, 2**31))
 def test_both_directions_agree_with_sorting(n, seed):
     rng = np.random.default_rng(seed)

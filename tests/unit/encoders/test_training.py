@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.dataset import detections_of, split_by_source
+from common.dataset import detections_of
 from common.errors import BundleError, InputError, InvalidTableError, UnavailableError
 from common.ports import no_progress
 from encoders.checkpoint import Checkpoints
@@ -13,7 +13,7 @@ from encoders.training import prepare, train
 
 
 def test_train_learns_which_texts_and_spectra_belong_together(dataset, bundle):
-    rows = detections_of(dataset, split_by_source(dataset.n_sources)["test"])
+    rows = detections_of(dataset, dataset.split()["test"])
     spectra = bundle.encode_spectra(dataset.counts[rows], dataset.exposure_s[rows]).shared
     questions = ["a soft source", "the spectrum is hard", "absorbed"]
     texts = np.vstack([bundle.encode_question(question).shared for question in questions])
@@ -54,7 +54,7 @@ def test_train_leaves_the_random_state_of_the_program_alone(dataset, config, emb
 
 def test_train_on_all_uses_everything_but_validation(dataset, config, embedder):
     sizes = train(dataset, embedder, quick(config, train_on="all")).manifest.split_sizes
-    validation = len(split_by_source(dataset.n_sources)["validation"])
+    validation = len(dataset.split()["validation"])
     assert sizes["training_sources"] == dataset.n_sources - validation
     assert sizes["validation_sources"] == validation
 

@@ -81,15 +81,27 @@ def test_variables_and_classes_come_from_the_payload(store):
 
 
 def test_no_source_is_in_two_splits(store):
-    # Two detections share a name, the next two a text: all four are one source.
-    for i in range(1, 81):
-        name = {"source_name": f"2CXO J{i // 2:06d}.0+000000"}
-        put(store, detection(i, **name), f"text number {i // 2 - i // 2 % 2}")
+    # Two detections share a name; those without a name, their text.
+    for i in range(1, 161):
+        name = {"source_name": f"2CXO J{i // 2:06d}.0+000000"} if i < 80 else {}
+        put(store, detection(i, **name), f"text number {i // 2}")
     found = read_vectors(store)
-    assert len(np.unique(found.source)) == 21
+    assert len(np.unique(found.source)) == 81
     parts = [set(found.source[rows]) for rows in found.split.values()]
     assert all(parts)
     assert sum(map(len, parts)) == len(set.union(*parts))
+
+
+def test_what_is_held_out_stays_so_when_the_store_grows(store):
+    fill(store, 60)
+    before = held_out(read_vectors(store))
+    for i in range(61, 121):
+        put(store, detection(i), f"text number {i}")
+    assert before < held_out(read_vectors(store))
+
+
+def held_out(found):
+    return {found.names[row] for part in ("validation", "test") for row in found.split[part]}
 
 
 def test_detections_without_spectrum_are_left_out_and_counted(store):
