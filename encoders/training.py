@@ -72,6 +72,8 @@ def train(
 
     Raises
     ------
+    InputError
+        If the dataset is for tests only.
     InvalidTableError
         If the dataset has too few sources with summaries to train on or to validate with.
     BundleError
@@ -143,6 +145,7 @@ def prepare(
     checkpoints: Checkpoints | None = None,
 ) -> Prepared:
     """Do all of `train`, whose parameters these are, up to the alignment."""
+    dataset.check_may_be_learnt_from()
     if start is not None:
         _check_architecture(start.manifest.config, config)
     sources = _sources(dataset, config)
@@ -221,12 +224,15 @@ def _sources(dataset: Dataset, config: TrainingConfig) -> dict[str, IntArray]:
 
 
 def _with_summary(dataset: Dataset, rows: IntArray) -> IntArray:
-    has_summary = np.array([summary is not None for summary in dataset.summaries], dtype=np.bool_)
+    has_summary = np.array(
+        [dataset.summary_of(source) is not None for source in range(dataset.n_sources)],
+        dtype=np.bool_,
+    )
     return rows[has_summary[dataset.source[rows]]]
 
 
 def _summaries(dataset: Dataset, rows: IntArray) -> list[Summary]:
-    summaries = [dataset.summaries[source] for source in np.unique(dataset.source[rows])]
+    summaries = [dataset.summary_of(source) for source in np.unique(dataset.source[rows]).tolist()]
     return [summary for summary in summaries if summary is not None]
 
 
@@ -260,7 +266,10 @@ def identity_of(
         dataset.counts,
         dataset.source,
         *(values for _, values in sorted(dataset.variables.items())),
-        *("" if summary is None else summary.hash() for summary in dataset.summaries),
+        *(
+            "" if (summary := dataset.summary_of(source)) is None else summary.hash()
+            for source in range(dataset.n_sources)
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from itertools import count
 import numpy as np
 import numpy.typing as npt
 
-from common.dataset import Dataset
+from common.dataset import Dataset, Text
 from common.errors import InputError
 from common.ports import Progress, no_progress
 from common.records import Detection, Summary
@@ -116,8 +116,10 @@ def simulate(
         source=observations.source,
         variables={name: measured[name] for name in VARIABLE_NAMES},
         detections=_detections(seed, drawn, observations, measured, bibcodes),
-        summaries=summaries[:n_sources],
-        bibcodes=bibcodes,
+        texts=[
+            Text(source, bibcode, summary)
+            for source, (bibcode, summary) in enumerate(zip(bibcodes, summaries, strict=False))
+        ],
         simulated=True,
         concepts=np.concatenate(concepts)[observations.source],
     )

@@ -38,7 +38,8 @@ def represent(
     InvalidTableError
         If nothing is left to encode, or one source is named twice in different splits.
     """
-    has_summary = np.flatnonzero([summary is not None for summary in dataset.summaries])
+    summary_of = [dataset.summary_of(source) for source in range(dataset.n_sources)]
+    has_summary = np.flatnonzero([summary is not None for summary in summary_of])
     used = detections_of(dataset, has_summary)
     notes = []
     if not len(used):
@@ -55,8 +56,8 @@ def represent(
     vectors = {"spectrum": spectra.own, "shared_spectrum": spectra.shared}
     if len(has_summary):
         sources, own = np.unique(dataset.source[used], return_inverse=True)  # own: (n,)
-        summaries = [dataset.summaries[source] for source in sources]
-        texts = encoder.encode_summaries([s for s in summaries if s is not None], progress)
+        summaries = [s for s in map(summary_of.__getitem__, sources) if s is not None]
+        texts = encoder.encode_summaries(summaries, progress)
         shared_text = texts.shared[own]
         vectors |= {"text": texts.own[own], "shared_text": shared_text}
         vectors["both"] = np.hstack([spectra.shared, shared_text])
