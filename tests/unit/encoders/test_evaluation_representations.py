@@ -5,7 +5,7 @@ import pytest
 
 from common.dataset import split_by_source
 from common.errors import InvalidTableError
-from common.ports import Vectors, no_progress
+from common.ports import TextVectors, Vectors, no_progress
 from common.representations import REPRESENTATIONS
 from encoders.evaluation.representations import represent
 
@@ -26,7 +26,7 @@ class TableEncoder:
 
     def encode_summaries(self, summaries, progress=no_progress):
         own = np.array([[self._sources[one.hash()], 2] for one in summaries], dtype=np.float32)
-        return Vectors(own, -own)
+        return TextVectors(own, -own, np.ones(len(own), np.float32))
 
 
 @pytest.fixture
