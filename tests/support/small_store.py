@@ -130,5 +130,6 @@ def paper_point(encoder, one):
             schema.SHARED: vectors.shared[0].tolist(),
             schema.BM25: schema.paper_keywords(one, one.summary),
         },
-        payload=schema.paper_payload(one, one.summary),
+        payload=schema.paper_payload(one, one.summary)
+        | schema.topic_payload(vectors.topic_probability[0]),
     )
