@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from common.binning import N_BINS
 from common.errors import BundleError, InvalidSpectrumError, UnavailableError
-from common.ports import Float32Array, Progress, TextEmbedder, Vectors, no_progress
+from common.ports import Float32Array, Progress, TextEmbedder, TextVectors, Vectors, no_progress
 from common.records import Summary, content_hash
 from encoders.alignment import Alignment
 from encoders.autoencoder import SpectrumAutoencoder
@@ -161,7 +161,7 @@ class ModelBundle:
 
     def encode_summaries(
         self, summaries: Sequence[Summary], progress: Progress = no_progress
-    ) -> Vectors:
+    ) -> TextVectors:
         """Encode three-section summaries.
 
         Parameters
@@ -173,13 +173,14 @@ class ModelBundle:
 
         Returns
         -------
-        Vectors
+        TextVectors
             ``own`` are the embeddings of the three sections side by side.
         """
         if not summaries:  # nothing to do is no reason to load the text model
-            return Vectors(
+            return TextVectors(
                 np.empty((0, self.text_width), np.float32),
                 np.empty((0, self.shared_width), np.float32),
+                np.empty(0, np.float32),
             )
         self._check_text_width()
         sections = [section for summary in summaries for section in summary.sections()]
@@ -191,9 +192,11 @@ class ModelBundle:
                 self._tensor(sets.numbers),
                 torch.from_numpy(sets.of_text).to(self._device),
             )
-        return Vectors((own / N_SECTIONS**0.5).astype(np.float32), shared.cpu().numpy())
+        topic_probability = np.ones(len(summaries), np.float32)  # no model of it yet
+        normed = (own / N_SECTIONS**0.5).astype(np.float32)
+        return TextVectors(normed, shared.cpu().numpy(), topic_probability)
 
-    def encode_question(self, question: str) -> Vectors:
+    def encode_question(self, question: str) -> TextVectors:
         """Encode free text as a summary whose three sections are the question (n = 1)."""
         return self.encode_summaries([Summary(question, question, question, "given")])
 
