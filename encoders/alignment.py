@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from encoders.config import TrainingConfig
-from encoders.numbers import N_NUMBER_FEATURES
+from common.numbers import N_NUMBER_FEATURES
 
 LARGEST_DEVIATION = 5.0
 SENTENCE_NORM = 4.0
