@@ -34,23 +34,8 @@ DENIED_WORDS: Final = 6
 """How far a "no" or "without" reaches in its sentence."""
 
 _DENIALS = frozenset(
-    [
-        "no",
-        "not",
-        "without",
-        "lack",
-        "lacks",
-        "lacking",
-        "absence",
-        "absent",
-        "nor",
-        "neither",
-        "never",
-        "exclude",
-        "excludes",
-        "excluding",
-        "unlike",
-    ]
+    ("no", "not", "without", "lack", "lacks", "lacking", "absence", "absent", "nor", "neither")
+    + ("never", "little", "hardly", "exclude", "excludes", "excluding", "unlike")
 )
 _DENIALS_OF_TWO = {"rather": "than", "instead": "of", "ruled": "out", "rule": "out", "rules": "out"}
 _ENDS_OF_DENIAL = frozenset([*".,;:!?", "but", "which", "however", "only"])
@@ -133,7 +118,14 @@ def label_concepts(labels: Sequence[str]) -> tuple[Float32Array, bool]:
     known = [rules.labels[label] for label in labels if label in rules.labels]
     for rows in known:
         true[list(rows)] = 1.0
-    return _imply(true), bool(known)
+    return imply(true), bool(known)
+
+
+def imply(told: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Raise what is implied: a Seyfert 2 is an active nucleus, (N_CONCEPTS,), in place."""
+    for row, implied in _rules().implies:
+        told[implied] = max(told[implied], told[row])
+    return told
 
 
 def plain_text(text: str) -> str:
@@ -146,19 +138,13 @@ def plain_text(text: str) -> str:
 
 
 def _conclude(told: npt.NDArray[np.float64], in_title: npt.NDArray[np.bool_]) -> Float32Array:
-    told = _imply(told)
-    title = _imply(in_title.astype(np.float64)) > 0
+    told = imply(told)
+    title = imply(in_title.astype(np.float64)) > 0
     if title[_CLASS_ROWS].any():
         # Of several classes the title's is what the text is about.
         elsewhere = _CLASS_ROWS[~title[_CLASS_ROWS]]
         told[elsewhere] *= OUTSIDE_TITLE
     return told.astype(np.float32)
-
-
-def _imply(told: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    for row, implied in _rules().implies:
-        told[implied] = max(told[implied], told[row])
-    return told
 
 
 def _hints(sentence: str) -> Iterator[tuple[int, str]]:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.config import TrainingConfig
 from common.numbers import N_NUMBER_FEATURES
+from encoders.config import TrainingConfig
 
 LARGEST_DEVIATION = 5.0
 SENTENCE_NORM = 4.0

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from common.numbers import number_features, split_quantities
 from common.ports import Float32Array, Progress, TextEmbedder, no_progress
 from common.records import Summary
 from common.sentences import split_sentences
-from common.numbers import number_features, split_quantities
 
 IntArray = npt.NDArray[np.int64]
 
