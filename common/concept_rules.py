@@ -34,8 +34,10 @@ DENIED_WORDS: Final = 6
 """How far a "no" or "without" reaches in its sentence."""
 
 _DENIALS = frozenset(
-    ("no", "not", "without", "lack", "lacks", "lacking", "absence", "absent", "nor", "neither")
-    + ("never", "little", "hardly", "exclude", "excludes", "excluding", "unlike")
+    (
+        *("no", "not", "without", "lack", "lacks", "lacking", "absence", "absent", "nor"),
+        *("neither", "never", "little", "hardly", "exclude", "excludes", "excluding", "unlike"),
+    )
 )
 _DENIALS_OF_TWO = {"rather": "than", "instead": "of", "ruled": "out", "rule": "out", "rules": "out"}
 _ENDS_OF_DENIAL = frozenset([*".,;:!?", "but", "which", "however", "only"])

@@ -1,7 +1,7 @@
 """What the texts of a corpus teach: concepts and topic, each with how much it is to be trusted.
 
-Only what a text says is known of it. That it does not call its spectrum soft hardly tells that it is
-not, so what is absent weighs less than what is there, of attributes still less than of classes.
+Only what a text says is known of it. That it does not call its spectrum soft hardly tells that it
+is not, so what is absent weighs less than what is there, of attributes less than of classes.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ LEAST_WEIGHT: Final = 0.2
 
 
 def trust(score: float | None) -> float:
-    """Return the probability that a corpus is right about a text, by its score, None if unscored."""
+    """Return the probability that a corpus is right about a text, by the score it gives."""
     if score is None:
         return UNSCORED_TRUST
     return float(np.interp(score, SCORES, (LEAST_TRUST, MOST_TRUST)))

@@ -33,11 +33,13 @@ _INDEX_CUE = re.compile(
     re.IGNORECASE,
 )
 _LORENTZ = re.compile(r"lorentz", re.IGNORECASE)
-_UNIT = re.compile(r"(?:[\s\u00b1+/_^,-]|\d|\.(?=\d)|pm\b)*(keV|eV|MK|K)(?![\w'])")
-_TEMPERATURE_CUE = re.compile(r"(?:\bk_?\s*B?\s*T|[Tt]emperature|\bT\s*=|\bheated to)[^;]{0,40}$")
+_UNIT = re.compile(r"(?:[\s\u00b1+/_^,()-]|\d|\.(?=\d)|pm\b)*(keV|eV|MK|K)(?![\w'])")
+_TEMPERATURE_CUE = re.compile(
+    r"(?:\bk_?\s*B?\s*T|[Tt]emperature|\bT\s*=|\bheated to|\b(?:gas|plasma) (?:of|at|with))[^;]{0,40}$"
+)
 _PLASMA_AFTER = re.compile(
-    r"(?:[\s-]+[A-Za-z]+){0,2}?[\s-]+(?:plasma|gas|thermal|bremss|APEC|apec|MEKAL|mekal|ICM|intra|halo|"
-    r"cluster|emission from hot)"
+    r"(?:[\s-]+[A-Za-z]+){0,2}?[\s-]+(?:plasma|gas|thermal|bremss|APEC|apec|MEKAL|mekal|ICM|intra"
+    r"|halo|cluster|emission from hot)"
 )
 _SURFACE = re.compile(
     r"black[\s-]?bod|\bBB\b|surface|photospher|dis[ck]\b|atmosphere|effective|white dwarf|hot spot",

@@ -1,7 +1,7 @@
 """Short texts that say concepts: questions and statements as astronomers type them.
 
-They are put together from ``concept_phrases.toml``. A part of the phrases never serves for training,
-so that validation asks in words that were not learnt.
+They are put together from ``concept_phrases.toml``. A part of its phrases never serves for
+training, so that validation asks in words that were not learnt.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,32 +24,15 @@ HELD_OUT: Final = 0.15
 CLEAR: Final = 0.8
 """How clearly rules must read a concept in a template that was not asked to say it."""
 
-_CLASS_ALONE: Final = (
-    "{c}", "{a_c}", "X-rays from {a_c}", "X-ray spectrum of {a_c}", "{c} in X-rays", "{cs}", "which spectra are of {cs}?",
-    "candidate {c}", "we observed {a_c}", "it is {a_c}", "spectra like those of {cs}", "X-ray emission of {cs}", "Chandra view of {a_c}",
-)  # fmt: skip
-_ATTRIBUTE_ALONE: Final = (
-    "{t}", "X-ray source with {t}", "a spectrum with {t}", "source that shows {t}", "spectrum dominated by {t}", "evidence for {t}", "{t} in the spectrum",
-    "{j} X-ray source", "{j} spectrum", "{j} emission", "a {j} source", "sources whose spectra are {j}", "find {j} spectra", "{j}",
-)  # fmt: skip
-_TWO_ATTRIBUTES: Final = (
-    "{t} and {t2}", "{j} source with {t2}", "{j} spectrum with {t2}", "{j}, {j2} spectrum", "{j} emission, {t2}", "{t} seen through {t2}",
-    "{j} and {j2} X-ray source", "the spectrum needs {t} and {t2}", "{t}, {t2}",
-)  # fmt: skip
-_CLASS_AND_ATTRIBUTE: Final = (
-    "{j} {c}", "{a_c} with {t}", "{t} from {a_c}", "{c}, {t}", "{t} of {a_c}", "{cs} with {t}", "{c} showing {t}", "{j} {cs}", "{j} emission from {a_c}",
-    "{c} whose spectrum is {j}", "the {j} spectrum of {a_c}", "{t} in {a_c}", "{a_c} seen with {t}",
-)  # fmt: skip
-_CLASS_AND_TWO: Final = (
-    "{j} {c} with {t2}", "{c} with {t} and {t2}", "{a_c}: {t}, {t2}", "{j} emission with {t2} from {a_c}", "{t} and {t2} in {a_c}",
-)  # fmt: skip
 _FORMS: Final = (
-    (_CLASS_ALONE, True, 0, 0.28),
-    (_ATTRIBUTE_ALONE, False, 1, 0.26),
-    (_TWO_ATTRIBUTES, False, 2, 0.12),
-    (_CLASS_AND_ATTRIBUTE, True, 1, 0.24),
-    (_CLASS_AND_TWO, True, 2, 0.10),
+    ("class", True, 0, 0.28),
+    ("attribute", False, 1, 0.26),
+    ("two_attributes", False, 2, 0.12),
+    ("class_and_attribute", True, 1, 0.24),
+    ("class_and_two", True, 2, 0.10),
 )
+"""Name of the sentences, whether they name a class, how many attributes, and their share."""
+
 _USUAL: Final = 0.75  # how often an attribute is one that goes with the class
 
 _N_CLASSES: Final = len(CLASSES)
@@ -96,11 +79,12 @@ def write_templates(number: int, rng: np.random.Generator, *, held_out: bool) ->
     list of Template
         In random order.
     """
-    phrases = _phrases(held_out)
+    phrases, forms = _phrases(held_out), _table()["forms"]
     shares = np.array([share for *_, share in _FORMS])
     templates: dict[str, Template] = {}
     for form in rng.choice(len(_FORMS), size=number, p=shares / shares.sum()):
-        sentences, with_class, n_attributes, _ = _FORMS[form]
+        name, with_class, n_attributes, _ = _FORMS[form]
+        sentences = forms[name]
         said = [NAMES[rng.integers(_N_CLASSES)]] if with_class else []
         said += _attributes(said, n_attributes, phrases, rng)
         text = _write(sentences[rng.integers(len(sentences))], said, with_class, phrases, rng)
@@ -193,17 +177,21 @@ def _plural(thing: str) -> str:
 
 
 @lru_cache
+def _table() -> dict[str, Any]:
+    text = files("encoders").joinpath("concept_phrases.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+@lru_cache
 def _phrases(held_out: bool) -> dict[str, _Phrases]:
-    table = tomllib.loads(
-        files("encoders").joinpath("concept_phrases.toml").read_text(encoding="utf-8")
-    )
     return {
         name: _Phrases(
             _part(lists["things"], held_out),
             _part(lists.get("adjectives", []), held_out),
             tuple(lists.get("usual", ())),
         )
-        for name, lists in table.items()
+        for name, lists in _table().items()
+        if name != "forms"
     }
 
 

@@ -53,7 +53,7 @@ class ConceptText(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Texts:
-    """n texts, prepared: sentences (s, d), rows (n, longest), targets, weights (n, N), topic (n,)."""
+    """n texts: sentences (s, d), their rows (n, longest), targets and weights (n, N), topic (n,)."""
 
     sentences: Tensor
     of_text: Tensor
