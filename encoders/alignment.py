@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.concepts import N_CONCEPTS
+from common.numbers import N_NUMBER_FEATURES
 from encoders.concept_bridge import SpectrumConcepts, beyond_expectation
 from encoders.config import TrainingConfig
-from encoders.numbers import N_NUMBER_FEATURES
 
 LARGEST_DEVIATION = 5.0
 SENTENCE_NORM = 4.0
@@ -167,9 +167,7 @@ class Alignment(nn.Module):
         """Return unit vectors of the shared space for prepared latents, (B, shared)."""
         return functional.normalize(self._spectra(latents) @ self.merge, dim=-1)
 
-    def texts(
-        self, embeddings: Tensor, numbers: Tensor, of_text: Tensor, bridge: Tensor
-    ) -> Tensor:
+    def texts(self, embeddings: Tensor, numbers: Tensor, of_text: Tensor, bridge: Tensor) -> Tensor:
         """Return unit vectors of the shared space for what `SentenceSets` holds, (B, shared).
 
         ``bridge``, shape (B, n_concept), is what the texts say beyond expectation.

@@ -5,7 +5,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Literal
 
-
 BRIDGE_SHARES = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6)
 
 

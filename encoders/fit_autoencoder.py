@@ -170,9 +170,7 @@ def reconstruction_error(autoencoder: SpectrumAutoencoder, counts: FloatArray) -
     return float(torch.cat(errors).mean())
 
 
-def thin(
-    counts: FloatArray, config: TrainingConfig, rng: np.random.Generator
-) -> FloatArray:
+def thin(counts: FloatArray, config: TrainingConfig, rng: np.random.Generator) -> FloatArray:
     """Keep a random part of the counts of each spectrum, as a shorter exposure would.
 
     Parameters
@@ -232,7 +230,9 @@ def _validation_loss(
     with torch.no_grad():
         starts = range(0, len(validation.counts), _BATCH)
         parts = [validation[start : start + _BATCH] for start in starts]
-        losses = [_loss(autoencoder, part.counts, part, config) * len(part.counts) for part in parts]
+        losses = [
+            _loss(autoencoder, part.counts, part, config) * len(part.counts) for part in parts
+        ]
     return torch.stack(losses).sum().cpu() / len(validation.counts)
 
 
