@@ -1,8 +1,7 @@
 """Heads that take spectra and texts to one shared space.
 
-An ensemble: the bridge of concepts (`encoders.concept_bridge`) and several pairs of heads that are
-trained apart. Their outputs are put side by side, each with a share of the whole (the cosine of such
-vectors is the weighted mean of the members' cosines), and turned back into few numbers by the
+An ensemble: several pairs of heads are trained apart, their outputs are put side by side (the
+cosine of such vectors is the mean of the members' cosines) and turned back into few numbers by the
 directions that hold most of them.
 """
 
@@ -12,10 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.concepts import N_CONCEPTS
-from common.numbers import N_NUMBER_FEATURES
-from encoders.concept_bridge import SpectrumConcepts, beyond_expectation
 from encoders.config import TrainingConfig
+from common.numbers import N_NUMBER_FEATURES
 
 LARGEST_DEVIATION = 5.0
 SENTENCE_NORM = 4.0
@@ -98,7 +95,6 @@ class Alignment(nn.Module):
     latent_scale: Tensor
     text_mean: Tensor
     text_components: Tensor
-    bridge_share: Tensor
     merge: Tensor
 
     def __init__(self, text_width: int, config: TrainingConfig) -> None:
@@ -107,16 +103,11 @@ class Alignment(nn.Module):
         self.pairs = nn.ModuleList(
             HeadPair(n_text + N_NUMBER_FEATURES, config) for _ in range(config.members)
         )
-        self.concepts = SpectrumConcepts(config)
-        self.register_buffer("bridge_share", torch.tensor(config.bridge_share or 0.0))
         self.register_buffer("latent_mean", torch.zeros(config.latent))
         self.register_buffer("latent_scale", torch.ones(config.latent))
         self.register_buffer("text_mean", torch.zeros(text_width))
         self.register_buffer("text_components", torch.eye(text_width, n_text))
-        self.register_buffer(
-            "merge",
-            torch.eye(N_CONCEPTS + config.members * config.shared, config.shared),
-        )
+        self.register_buffer("merge", torch.eye(config.members * config.shared, config.shared))
 
     def fit_inputs(self, latents: Tensor, embeddings: Tensor) -> None:
         """Set how inputs are standardised and whitened.
@@ -151,11 +142,9 @@ class Alignment(nn.Module):
         white = (embeddings - self.text_mean) @ self.text_components
         return torch.cat([SENTENCE_NORM * functional.normalize(white, dim=-1), numbers], dim=1)
 
-    def fit_merge(
-        self, latents: Tensor, sentences: Tensor, of_text: Tensor, bridge: Tensor
-    ) -> None:
+    def fit_merge(self, latents: Tensor, sentences: Tensor, of_text: Tensor) -> None:
         """Set the directions that hold most of the members' outputs for these prepared inputs."""
-        outputs = torch.cat([self._spectra(latents), self._texts(sentences, of_text, bridge)])
+        outputs = torch.cat([self._spectra(latents), self._texts(sentences, of_text)])
         _, direction = torch.linalg.eigh((outputs.T @ outputs).double())  # ascending
         self.merge.copy_(direction.flip(1)[:, : self.merge.shape[1]])
 
@@ -167,34 +156,20 @@ class Alignment(nn.Module):
         """Return unit vectors of the shared space for prepared latents, (B, shared)."""
         return functional.normalize(self._spectra(latents) @ self.merge, dim=-1)
 
-    def texts(self, embeddings: Tensor, numbers: Tensor, of_text: Tensor, bridge: Tensor) -> Tensor:
-        """Return unit vectors of the shared space for what `SentenceSets` holds, (B, shared).
+    def texts(self, embeddings: Tensor, numbers: Tensor, of_text: Tensor) -> Tensor:
+        """Return unit vectors of the shared space for what `SentenceSets` holds, (B, shared)."""
+        return self.read(self.prepare_sentences(embeddings, numbers), of_text)
 
-        ``bridge``, shape (B, n_concept), is what the texts say beyond expectation.
-        """
-        return self.read(self.prepare_sentences(embeddings, numbers), of_text, bridge)
-
-    def read(self, sentences: Tensor, of_text: Tensor, bridge: Tensor) -> Tensor:
+    def read(self, sentences: Tensor, of_text: Tensor) -> Tensor:
         """Return unit vectors of the shared space for prepared sentences, (B, shared)."""
-        return functional.normalize(self._texts(sentences, of_text, bridge) @ self.merge, dim=-1)
+        return functional.normalize(self._texts(sentences, of_text) @ self.merge, dim=-1)
 
     def _spectra(self, latents: Tensor) -> Tensor:
-        bridge = beyond_expectation(self.concepts(latents), self.concepts.prior)
-        return self._side_by_side(bridge, [self._pair(i).spectrum(latents) for i in self._numbers])
+        return torch.cat([self._pair(i).spectrum(latents) for i in range(len(self.pairs))], dim=1)
 
-    def _texts(self, sentences: Tensor, of_text: Tensor, bridge: Tensor) -> Tensor:
-        outputs = [self._pair(i).text(sentences, of_text) for i in self._numbers]
-        return self._side_by_side(bridge, outputs)
-
-    def _side_by_side(self, bridge: Tensor, outputs: list[Tensor]) -> Tensor:
-        """Return (B, n_concept + members * shared), of unit length."""
-        share = self.bridge_share
-        rest = ((1 - share) / len(outputs)).sqrt()
-        return torch.cat([share.sqrt() * bridge, *(rest * output for output in outputs)], dim=1)
-
-    @property
-    def _numbers(self) -> range:
-        return range(len(self.pairs))
+    def _texts(self, sentences: Tensor, of_text: Tensor) -> Tensor:
+        outputs = [self._pair(i).text(sentences, of_text) for i in range(len(self.pairs))]
+        return torch.cat(outputs, dim=1)  # (B, members * shared)
 
     def _pair(self, index: int) -> HeadPair:
         return cast("HeadPair", self.pairs[index])

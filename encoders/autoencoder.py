@@ -3,10 +3,10 @@
 A spectrum's 400 bins are cut into patches; each patch is one token of a transformer, and all tokens
 together are squeezed into one latent vector of unit length, from which a second transformer draws
 the spectrum again. Two things differ from the paper. A token holds counts beside the normalised
-shape: 60 and 600 counts of the same shape do not tell equally much. Brighter spectra are scaled down
-to `TrainingConfig.most_counts`: they differ from fainter ones by their lower noise alone, so that a
-source keeps its place whatever the exposure. And the catalogue variables and concepts are read off
-the latent while it is trained, so that neighbours agree in them.
+shape: 60 and 600 counts of the same shape do not tell equally much. Brighter spectra are scaled
+down to `TrainingConfig.most_counts`: they differ from fainter ones by their lower noise alone, so
+that a source keeps its place whatever the exposure. And the catalogue variables are read off the
+latent while it is trained, so that neighbours agree in them.
 """
 
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.binning import N_BINS
-from common.concepts import N_CONCEPTS
 from common.variables import VARIABLES
 from encoders.config import TrainingConfig
 
@@ -48,8 +47,11 @@ class SpectrumAutoencoder(nn.Module):
         self.decoder_position = nn.Parameter(0.02 * torch.randn(n_patches, self.width))
         self.decoder = _transformer(config, config.decoder_layers)
         self.draw = nn.Linear(self.width, self.patch)
-        self.measure = self._reader(len(VARIABLES))
-        self.recognise = self._reader(N_CONCEPTS)
+        self.measure = nn.Sequential(
+            nn.Linear(self.latent, 2 * self.latent),
+            nn.GELU(),
+            nn.Linear(2 * self.latent, len(VARIABLES)),
+        )
 
     def encode(self, counts: Tensor) -> Tensor:
         """Return unit latents of spectra that are not constant, (B, 400) -> (B, latent)."""
@@ -73,16 +75,6 @@ class SpectrumAutoencoder(nn.Module):
         """Return the standardised catalogue variables, (B, latent) -> (B, 20)."""
         values: Tensor = self.measure(self._scaled(latent))
         return values
-
-    def concepts(self, latent: Tensor) -> Tensor:
-        """Return the logits of the concepts, (B, latent) -> (B, n_concept)."""
-        logits: Tensor = self.recognise(self._scaled(latent))
-        return logits
-
-    def _reader(self, n: int) -> nn.Sequential:
-        return nn.Sequential(
-            nn.Linear(self.latent, 2 * self.latent), nn.GELU(), nn.Linear(2 * self.latent, n)
-        )
 
     def _scaled(self, latent: Tensor) -> Tensor:
         # Unit vectors have entries of about latent**-0.5; the layers expect entries of about 1.

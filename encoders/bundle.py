@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,18 +19,22 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from common.binning import N_BINS
+from common.concepts import N_CONCEPTS
 from common.errors import BundleError, InvalidSpectrumError, UnavailableError
 from common.ports import Float32Array, Progress, TextEmbedder, TextVectors, Vectors, no_progress
 from common.records import Summary, content_hash
 from encoders.alignment import Alignment
 from encoders.autoencoder import SpectrumAutoencoder
+from encoders.concept_bridge import beyond_expectation
 from encoders.config import TrainingConfig
 from encoders.sentences import embed_sentences
 from encoders.text import open_embedder
+from encoders.text_concepts import TextConcepts
 
 FloatArray = npt.NDArray[np.float64]
+Weights = Mapping[str, Tensor]
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 MANIFEST: Final = "model.json"
 WEIGHTS: Final = "weights.safetensors"
 SHIPPED_BUNDLE: Final = Path(__file__).parent / "bundles" / "simulated"
@@ -56,6 +60,8 @@ class Manifest:
     """Divides cosines of the shared space where they are turned into probabilities."""
     started_from: str | None
     """``model_id`` of the bundle whose autoencoder training began with."""
+    corpus: Mapping[str, int]
+    """How many texts of which corpus taught the wording and the topic; empty: none."""
     split_sizes: Mapping[str, int]
     metrics: Mapping[str, Any]
 
@@ -68,16 +74,22 @@ class Manifest:
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Return the manifest of such a document."""
         fields = {k: v for k, v in content.items() if k not in ("format_version", "config")}
-        return cls(config=TrainingConfig(**content["config"]), **fields)
+        return cls(config=TrainingConfig.from_dict(content["config"]), **fields)
 
 
 class SpectrumTextModel(nn.Module):
-    """Everything with weights: the autoencoder and the alignment."""
+    """Everything with weights: the autoencoder, what reads texts, and the alignment."""
 
     def __init__(self, section_width: int, config: TrainingConfig) -> None:
         super().__init__()
         self.autoencoder = SpectrumAutoencoder(config)
+        self.text_concepts = TextConcepts(section_width, config.text_concepts)
         self.alignment = Alignment(section_width, config)
+
+    def bridge(self, told: Float32Array) -> Tensor:
+        """Return what texts say beyond expectation, (n, n_concept) -> the same."""
+        prior = self.text_concepts.prior
+        return beyond_expectation(torch.from_numpy(told).to(prior.device), prior)
 
 
 class ModelBundle:
@@ -155,9 +167,22 @@ class ModelBundle:
             drawn = autoencoder.decode(autoencoder.encode(self._tensor(counts)))
         return np.asarray(drawn.cpu().numpy(), dtype=np.float32)
 
-    def autoencoder_weights(self) -> Mapping[str, Tensor]:
-        """Return the weights that another training may begin with."""
-        return self._model.autoencoder.state_dict()
+    def weights(self, part: Literal["autoencoder", "text_concepts", "concepts"]) -> Weights:
+        """Return the weights of a part that another training may begin with."""
+        if part == "concepts":
+            return self._model.alignment.concepts.state_dict()
+        return cast("nn.Module", getattr(self._model, part)).state_dict()
+
+    def concept_probabilities(self, counts: FloatArray) -> Float32Array:
+        """Return the probability of each concept for spectra, (n, 400) -> (n, n_concept)."""
+        told = np.empty((len(counts), N_CONCEPTS), dtype=np.float32)
+        alignment = self._model.alignment
+        for start in range(0, len(counts), _BATCH):
+            rows = slice(start, start + _BATCH)
+            with torch.inference_mode():
+                latent = self._model.autoencoder.encode(self._tensor(counts[rows]))
+                told[rows] = alignment.concepts(alignment.prepare_latents(latent)).cpu().numpy()
+        return told
 
     def encode_summaries(
         self, summaries: Sequence[Summary], progress: Progress = no_progress
@@ -187,12 +212,13 @@ class ModelBundle:
         own = self.embedder.embed(sections, progress).reshape(len(summaries), self.text_width)
         sets = embed_sentences(self.embedder, summaries, progress)
         with torch.inference_mode():
+            told, topic_probability = self._model.text_concepts.probabilities(summaries, sets)
             shared = self._model.alignment.texts(
                 self._tensor(sets.embeddings),
                 self._tensor(sets.numbers),
                 torch.from_numpy(sets.of_text).to(self._device),
+                self._model.bridge(told),
             )
-        topic_probability = np.ones(len(summaries), np.float32)  # no model of it yet
         normed = (own / N_SECTIONS**0.5).astype(np.float32)
         return TextVectors(normed, shared.cpu().numpy(), topic_probability)
 

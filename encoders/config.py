@@ -1,11 +1,41 @@
 """Hyperparameters of a model bundle, saved in its manifest."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 BRIDGE_SHARES = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6)
+
+
+@dataclass(frozen=True, slots=True)
+class TextConceptsConfig:
+    """Hyperparameters, saved with the bundle; chosen in docs/decisions/0013-concepts.md."""
+
+    seed: int = 0
+    components: int = 256
+    """Principal components of the sentence embeddings that the nets see."""
+    hidden: int = 128
+    heads: int = 4
+    """Attentions over the sentences."""
+    members: int = 2
+    topic_hidden: int = 48
+    rules_share: float = 0.5
+    """Part of the rules in the probabilities of concepts."""
+
+    dropout: float = 0.3
+    dropped_sentences: float = 0.2
+    dropped_titles: float = 0.3
+    templates: int = 5000
+    """Short texts written for training, of which repetitions are left out."""
+    template_share: float = 0.5
+    """Part of the templates among what a batch is drawn from."""
+    epochs: int = 30
+    patience: int = 6
+    batch: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +60,15 @@ class TrainingConfig:
     """Counts to which brighter spectra are scaled down before they are encoded."""
     variable_weight: float = 0.1
     """Weight of the loss of the catalogue variables beside that of the shape."""
-    concept_weight: float = 0.1
-    """Weight of the loss of the concepts beside that of the shape."""
     autoencoder_epochs: int = 10
     autoencoder_batch: int = 128
     autoencoder_learning_rate: float = 1e-3
 
-    concept_hidden: int = 160
+    text_concepts: TextConceptsConfig = TextConceptsConfig()
+    concept_hidden: int = 256
     concept_members: int = 3
+    concept_copies: int = 3
+    """Copies of each spectrum with fewer counts that concepts are learnt from besides it."""
     concept_epochs: int = 15
     concept_batch: int = 512
     concept_learning_rate: float = 3e-3
@@ -82,6 +113,11 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.members <= self.candidates:
             raise ValueError(f"{self.members} members of {self.candidates} candidates")
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Return the hyperparameters of a manifest."""
+        return cls(**{**content, "text_concepts": TextConceptsConfig(**content["text_concepts"])})
 
 
 class Profile(StrEnum):

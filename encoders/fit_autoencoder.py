@@ -1,4 +1,4 @@
-"""Train the autoencoder on spectra, their catalogue variables and concepts."""
+"""Train the autoencoder on spectra and their catalogue variables."""
 
 import copy
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from torch import Tensor, optim
 from torch.nn import functional
 
 from common.dataset import Dataset
-from common.ports import Float32Array, Progress
+from common.ports import Progress
 from common.variables import VARIABLE_NAMES
 from encoders.autoencoder import SpectrumAutoencoder, shapes
 from encoders.checkpoint import Checkpoints, restore, state_of
@@ -38,22 +38,14 @@ class Spectra:
         Counts per bin.
     variables : Tensor of float32, shape (n, 20)
         Standardised variables, NaN where there is no value.
-    concepts : Tensor of float32, shape (n, n_concept)
-        Probabilities of the concepts, NaN where nothing is known.
     """
 
     counts: FloatArray
     variables: Tensor
-    concepts: Tensor
 
     @classmethod
-    def of(
-        cls, dataset: Dataset, concepts: Float32Array, rows: IntArray, training: IntArray
-    ) -> Self:
-        """Return rows of a dataset, standardised by the median and spread of its training rows.
-
-        ``concepts``, shape (n, n_concept), are those of all its detections.
-        """
+    def of(cls, dataset: Dataset, rows: IntArray, training: IntArray) -> Self:
+        """Return rows of a dataset, standardised by the median and spread of its training rows."""
         missing = np.full(len(dataset), np.nan)
         values = np.stack([dataset.variables.get(v, missing) for v in VARIABLE_NAMES], axis=1)
         standard = np.full((len(rows), len(VARIABLE_NAMES)), np.nan, dtype=np.float32)
@@ -64,12 +56,7 @@ class Spectra:
                 if high > low:
                     standard[:, column] = (every[rows] - middle) / ((high - low) / 2)
         limited = np.clip(standard, -LARGEST_DEVIATION, LARGEST_DEVIATION)
-        return cls(
-            dataset.counts[rows], torch.from_numpy(limited), torch.from_numpy(concepts[rows])
-        )
-
-    def __getitem__(self, rows: IntArray | slice) -> "Spectra":
-        return Spectra(self.counts[rows], self.variables[rows], self.concepts[rows])
+        return cls(dataset.counts[rows], torch.from_numpy(limited))
 
 
 def fit_autoencoder(
@@ -128,7 +115,7 @@ def fit_autoencoder(
             loss = _loss(
                 autoencoder,
                 thin(training.counts[rows], config, rng),
-                training[rows],
+                Spectra(training.counts[rows], training.variables[rows]),
                 config,
             )
             optimizer.zero_grad()
@@ -200,25 +187,18 @@ def thin(counts: FloatArray, config: TrainingConfig, rng: np.random.Generator) -
 def _loss(
     autoencoder: SpectrumAutoencoder, seen: FloatArray, wanted: Spectra, config: TrainingConfig
 ) -> Tensor:
-    """Return the loss of drawing shapes and reading variables and concepts off spectra seen."""
+    """Return the loss of drawing shapes and reading variables off spectra seen."""
     device = next(autoencoder.parameters()).device
     counts = _tensor(wanted.counts, device)
     variables = wanted.variables.to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         latent = autoencoder.encode(_tensor(seen, device))
         drawn, read = autoencoder.decode(latent), autoencoder.variables(latent)
-        recognised = autoencoder.concepts(latent)
     loss = functional.l1_loss(drawn.float(), shapes(counts))
     known = variables.isfinite()
     if known.any():
         loss = loss + config.variable_weight * functional.smooth_l1_loss(
             read.float()[known], variables[known], beta=_HUBER_BETA
-        )
-    concepts = wanted.concepts.to(device)
-    known = concepts.isfinite()
-    if known.any():
-        loss = loss + config.concept_weight * functional.binary_cross_entropy_with_logits(
-            recognised.float()[known], concepts[known]
         )
     return loss
 
@@ -228,10 +208,13 @@ def _validation_loss(
 ) -> Tensor:
     autoencoder.eval()
     with torch.no_grad():
-        starts = range(0, len(validation.counts), _BATCH)
-        parts = [validation[start : start + _BATCH] for start in starts]
         losses = [
-            _loss(autoencoder, part.counts, part, config) * len(part.counts) for part in parts
+            _loss(autoencoder, counts, Spectra(counts, variables), config) * len(counts)
+            for counts, variables in zip(
+                np.split(validation.counts, range(_BATCH, len(validation.counts), _BATCH)),
+                torch.split(validation.variables, _BATCH),
+                strict=True,
+            )
         ]
     return torch.stack(losses).sum().cpu() / len(validation.counts)
 

@@ -7,7 +7,6 @@ the first stand the rules of `common.concept_rules`: each reads what the other o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -20,40 +19,12 @@ from common.concepts import N_CONCEPTS
 from common.numbers import N_NUMBER_FEATURES
 from common.ports import Float32Array
 from common.records import Summary
+from encoders.config import TextConceptsConfig
 from encoders.sentences import SentenceSets
 
 SENTENCE_NORM = 4.0
 WHITENING_FLOOR = 1e-2
 _CHUNK = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class TextConceptsConfig:
-    """Hyperparameters, saved with the bundle; chosen in docs/decisions/0013-concepts.md."""
-
-    seed: int = 0
-    components: int = 256
-    """Principal components of the sentence embeddings that the nets see."""
-    hidden: int = 128
-    heads: int = 4
-    """Attentions over the sentences."""
-    members: int = 2
-    topic_hidden: int = 48
-    rules_share: float = 0.5
-    """Part of the rules in the probabilities of concepts."""
-
-    dropout: float = 0.3
-    dropped_sentences: float = 0.2
-    dropped_titles: float = 0.3
-    templates: int = 5000
-    """Short texts written for training, of which repetitions are left out."""
-    template_share: float = 0.5
-    """Part of the templates among what a batch is drawn from."""
-    epochs: int = 30
-    patience: int = 6
-    batch: int = 128
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.02
 
 
 class ConceptReader(nn.Module):

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from common.concepts import N_CONCEPTS
 from common.dataset import Dataset, detections_of
 from common.errors import BundleError, InvalidTableError
-from common.ports import Progress, TextEmbedder, no_progress
+from common.ports import Float32Array, Progress, TextEmbedder, no_progress
 from common.records import Summary, content_hash
 from encoders.bundle import Manifest, ModelBundle, SpectrumTextModel
 from encoders.calibration import calibrated_temperature
 from encoders.checkpoint import Checkpoints
+from encoders.concept_bridge import fit_spectrum_concepts
 from encoders.config import TrainingConfig
 from encoders.fit_alignment import Pairs, fit_alignment
 from encoders.fit_autoencoder import (
@@ -27,7 +29,10 @@ from encoders.fit_autoencoder import (
     reconstruction_error,
     thin,
 )
+from encoders.fit_text_concepts import ConceptText, fit_text_concepts
 from encoders.sentences import SentenceSets, embed_sentences
+from encoders.spectral_targets import spectral_targets
+from encoders.text_concepts import TextConcepts
 
 __all__ = ["Prepared", "TrainingConfig", "prepare", "train"]
 
@@ -35,7 +40,16 @@ IntArray = npt.NDArray[np.int64]
 
 FEWEST_SOURCES = {"training": 8, "validation": 2}
 FEWEST_TO_CALIBRATE = 8  # with fewer, the validation split tells the temperature better
+MOST_SIMULATED_TEXTS = 6000  # wording repeats itself soon
 _ARCHITECTURE = ("patch", "width", "encoder_layers", "decoder_layers", "attention_heads", "latent")
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Real texts to learn words from, and how many come from which file."""
+
+    texts: Sequence[ConceptText]
+    sizes: Mapping[str, int]
 
 
 def train(
@@ -46,6 +60,7 @@ def train(
     *,
     start: ModelBundle | None = None,
     checkpoints: Path | None = None,
+    corpus: Corpus | None = None,
 ) -> ModelBundle:
     """Train the autoencoder, then the alignment; equal seeds give equal models on one machine.
 
@@ -60,10 +75,14 @@ def train(
     progress : callable
         Told what is being done and how far it is.
     start : ModelBundle or None
-        Bundle whose autoencoder training begins with, instead of random weights.
+        Bundle whose autoencoder and concepts training begins with, instead of random weights.
     checkpoints : Path or None
         Folder to keep finished parts in: an interrupted training, called again, goes on from them
         and gives the same bundle. Remove it when the bundle is saved.
+    corpus : Corpus or None
+        Real texts to learn words and the topic from. Without them what ``start`` has learnt of
+        them is kept; without that, too, words are those of the dataset and of templates, and the
+        topic is unknown.
 
     Returns
     -------
@@ -80,11 +99,13 @@ def train(
         If the autoencoder of ``start`` is built otherwise than ``config`` says.
     """
     config = config or TrainingConfig()
-    kept = Checkpoints(checkpoints, identity_of(dataset, embedder, config, start))
+    kept = Checkpoints(checkpoints, identity_of(dataset, embedder, config, start, corpus))
     # Training must neither depend on nor change the random state of the program around it.
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        prepared = prepare(dataset, embedder, config, progress, start=start, checkpoints=kept)
+        prepared = prepare(
+            dataset, embedder, config, progress, start=start, checkpoints=kept, corpus=corpus
+        )
         model, pairs = prepared.model, prepared.pairs
         fit_alignment(
             model.alignment, pairs["training"], pairs["validation"], config, kept, progress
@@ -101,6 +122,7 @@ def train(
         summary_methods=_summary_methods(dataset, rows["training"]),
         temperature=temperature,
         started_from=start.model_id if start else None,
+        corpus=_corpus_of(corpus, start, embedder),
         split_sizes={
             **{f"{part}_sources": len(of_part) for part, of_part in sources.items()},
             **{f"{part}_detections": len(of_part) for part, of_part in rows.items()},
@@ -143,6 +165,7 @@ def prepare(
     *,
     start: ModelBundle | None = None,
     checkpoints: Checkpoints | None = None,
+    corpus: Corpus | None = None,
 ) -> Prepared:
     """Do all of `train`, whose parameters these are, up to the alignment."""
     dataset.check_may_be_learnt_from()
@@ -156,19 +179,27 @@ def prepare(
         paired.pop("calibration", None)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = SpectrumTextModel(embedder.width, config)
-    if start is not None:
-        model.autoencoder.load_state_dict(start.autoencoder_weights())
-    model.to(device)
+    kept = checkpoints or Checkpoints(None, "")
+    model.text_concepts = _text_concepts(dataset, rows, embedder, config, start, corpus, progress)
     texts = {
-        part: embed_sentences(embedder, _summaries(dataset, of_part), progress)
+        part: _read(model, embedder, _summaries(dataset, of_part), progress)
         for part, of_part in paired.items()
     }
+    if start is not None:
+        model.autoencoder.load_state_dict(start.weights("autoencoder"))
+        model.alignment.concepts.load_state_dict(start.weights("concepts"))
+    model.to(device)
+    concepts = spectral_targets(
+        dataset,
+        _told(dataset, paired, texts),
+        start.concept_probabilities(dataset.counts) if start else None,
+    )
     fit_autoencoder(
         model.autoencoder,
-        Spectra.of(dataset, rows["training"], rows["training"]),
-        Spectra.of(dataset, rows["validation"], rows["training"]),
+        Spectra.of(dataset, concepts, rows["training"], rows["training"]),
+        Spectra.of(dataset, concepts, rows["validation"], rows["training"]),
         config,
-        checkpoints or Checkpoints(None, ""),
+        kept,
         progress,
     )
     latents = {
@@ -183,13 +214,98 @@ def prepare(
         for part, of_part in paired.items()
     }
     model.alignment.fit_inputs(
-        latents["training"][0], torch.from_numpy(texts["training"].embeddings).to(device)
+        latents["training"][0], torch.from_numpy(texts["training"].sets.embeddings).to(device)
     )
     pairs = {
         part: _pairs(model, dataset.source[of_part], latents[part], texts[part])
         for part, of_part in paired.items()
     }
+    fit_spectrum_concepts(
+        model.alignment.concepts,
+        pairs["training"].latents,
+        torch.from_numpy(concepts[paired["training"]]).to(device),
+        config,
+        progress,
+    )
     return Prepared(model, sources, rows, pairs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Texts:
+    """Texts of a part as the heads read them, and as probabilities of concepts, (m, n_concept)."""
+
+    sets: SentenceSets
+    bridge: torch.Tensor
+    told: Float32Array
+
+
+def _read(
+    model: SpectrumTextModel,
+    embedder: TextEmbedder,
+    summaries: Sequence[Summary],
+    progress: Progress,
+) -> _Texts:
+    sets = embed_sentences(embedder, summaries, progress)
+    told, _ = model.text_concepts.probabilities(summaries, sets)
+    return _Texts(sets, model.bridge(told), told)
+
+
+def _told(
+    dataset: Dataset, paired: Mapping[str, IntArray], texts: Mapping[str, _Texts]
+) -> Float32Array:
+    """Return what the texts of each source say, (n_source, n_concept), NaN where it has none."""
+    told = np.full((dataset.n_sources, N_CONCEPTS), np.nan, dtype=np.float32)
+    for part, rows in paired.items():
+        told[np.unique(dataset.source[rows])] = texts[part].told
+    return told
+
+
+def _text_concepts(
+    dataset: Dataset,
+    rows: Mapping[str, IntArray],
+    embedder: TextEmbedder,
+    config: TrainingConfig,
+    start: ModelBundle | None,
+    corpus: Corpus | None,
+    progress: Progress,
+) -> TextConcepts:
+    """Return what reads texts: that of ``start``, or a new one where a corpus teaches more."""
+    if corpus is None and start is not None and start.text_model == embedder.name:
+        text_concepts = TextConcepts(embedder.width, config.text_concepts)
+        text_concepts.load_state_dict(start.weights("text_concepts"))
+        return text_concepts.eval()
+    texts = corpus.texts if corpus else ()
+    return fit_text_concepts(
+        embedder, texts, config.text_concepts, _simulated_texts(dataset, rows), progress
+    )
+
+
+def _simulated_texts(dataset: Dataset, rows: Mapping[str, IntArray]) -> list[ConceptText]:
+    """Return some summaries of training sources with the concepts that are known to hold."""
+    if dataset.concepts is None:
+        return []
+    _, first = np.unique(dataset.source[rows["training"]], return_index=True)
+    return [
+        ConceptText(
+            summary,
+            dataset.concepts[row].astype(np.float32),
+            np.ones(N_CONCEPTS, dtype=np.float32),
+            topic=1.0,
+        )
+        for row in rows["training"][first][:MOST_SIMULATED_TEXTS].tolist()
+        if (summary := dataset.summary_of(int(dataset.source[row]))) is not None
+    ]
+
+
+def _corpus_of(
+    corpus: Corpus | None, start: ModelBundle | None, embedder: TextEmbedder
+) -> dict[str, int]:
+    """Return how many texts of which corpus the model has read."""
+    if corpus is not None:
+        return dict(corpus.sizes)
+    if start is not None and start.text_model == embedder.name:
+        return dict(start.manifest.corpus)
+    return {}
 
 
 def config_like(start: TrainingConfig, **changes: Any) -> TrainingConfig:  # noqa: ANN401
@@ -257,7 +373,11 @@ def _n_sources(dataset: Dataset, rows: IntArray | None) -> int:
 
 
 def identity_of(
-    dataset: Dataset, embedder: TextEmbedder, config: TrainingConfig, start: ModelBundle | None
+    dataset: Dataset,
+    embedder: TextEmbedder,
+    config: TrainingConfig,
+    start: ModelBundle | None,
+    corpus: Corpus | None = None,
 ) -> str:
     """Return a hash over all that decides the result."""
     return content_hash(
@@ -265,6 +385,7 @@ def identity_of(
         f"{embedder.name} {embedder.width} {start.model_id if start else None}",
         dataset.counts,
         dataset.source,
+        *(text.summary.hash() for text in (corpus.texts if corpus else ())),
         *(values for _, values in sorted(dataset.variables.items())),
         *(
             "" if (summary := dataset.summary_of(source)) is None else summary.hash()
@@ -293,20 +414,21 @@ def _latents(
 
 
 def _pairs(
-    model: SpectrumTextModel, source: IntArray, latents: torch.Tensor, texts: SentenceSets
+    model: SpectrumTextModel, source: IntArray, latents: torch.Tensor, texts: _Texts
 ) -> Pairs:
     device = latents.device
     with torch.no_grad():
         latents = model.alignment.prepare_latents(latents)
         sentences = model.alignment.prepare_sentences(
-            torch.from_numpy(texts.embeddings).to(device),
-            torch.from_numpy(texts.numbers).to(device),
+            torch.from_numpy(texts.sets.embeddings).to(device),
+            torch.from_numpy(texts.sets.numbers).to(device),
         )
     return Pairs(
         latents=latents,
         sentences=sentences,
-        of_text=torch.from_numpy(texts.of_text).to(device),
+        of_text=torch.from_numpy(texts.sets.of_text).to(device),
         source=np.unique(source, return_inverse=True)[1],
+        bridge=texts.bridge.to(device),
     )
 
 
@@ -326,5 +448,5 @@ def _vectors(model: SpectrumTextModel, pairs: Pairs) -> tuple[torch.Tensor, torc
     with torch.no_grad():
         return (
             model.alignment.place(pairs.latents[0]),
-            model.alignment.read(pairs.sentences, pairs.of_text),
+            model.alignment.read(pairs.sentences, pairs.of_text, pairs.bridge),
         )
