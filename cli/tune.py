@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from cli.models import SHIPPED, DatasetPath, Seed, Start, TextModel, load_start
+from cli.models import DatasetPath, Seed, Start, TextModel, load_start
 from cli.options import AsJson
 from cli.output import answers, print_json, say, stages
+from cli.recipes import RecipeOption
 from common.errors import UnavailableError
+from encoders.config import RecipeName, config_of
 from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
 from ingest.dataset import read_dataset
 
@@ -33,7 +35,8 @@ def tune(
     jobs: Annotated[
         int, typer.Option(min=1, help="Processes to run trials in, one thread each if several.")
     ] = 2,
-    start: Start = SHIPPED,
+    recipe: RecipeOption = RecipeName.OURS,
+    start: Start = None,
     text_model: TextModel = DEFAULT_TEXT_MODEL,
     seed: Seed = 0,
     out: Annotated[
@@ -48,13 +51,13 @@ def tune(
 
     Example: chandra-search tune simulated/ --study search.journal --trials 50 --out settings.json
     """
-    from encoders.config import TrainingConfig
     from encoders.tuning import read_settings
     from encoders.tuning import tune as search
 
     if out is not None and out.exists():
-        read_settings(out)  # never write over anything else
-    begin = load_start(start)
+        read_settings(out, recipe)  # never write over anything else
+    config = config_of(recipe, seed=seed)
+    begin = load_start(start, config)
     dataset, embedder = read_dataset(path), open_embedder(text_model)
     with stages() as progress:
         found = search(
@@ -62,7 +65,7 @@ def tune(
             embedder,
             study,
             trials,
-            TrainingConfig(seed=seed),
+            config,
             jobs=jobs,
             start=begin,
             progress=progress,
@@ -73,7 +76,7 @@ def tune(
     if as_json:
         print_json(found.to_dict())
     else:
-        _print_table(found)
+        _print_table(found, recipe)
 
 
 def _write(found: "Tuned", out: Path) -> None:
@@ -87,10 +90,10 @@ def _write(found: "Tuned", out: Path) -> None:
         ) from exc
 
 
-def _print_table(found: "Tuned") -> None:
-    from encoders.config import TrainingConfig
-    from encoders.tuning import SPACE
+def _print_table(found: "Tuned", recipe: RecipeName) -> None:
+    from encoders.search_space import space_of
 
+    space, defaults = space_of(recipe), config_of(recipe)
     table = Table(
         "setting",
         "best",
@@ -101,6 +104,6 @@ def _print_table(found: "Tuned") -> None:
         f"(trial {found.trial})",
     )
     for name, value in found.settings.items():
-        allowed, default = SPACE[name], getattr(TrainingConfig(), name)
+        allowed, default = space[name], getattr(defaults, name)
         table.add_row(name, f"{value:.4g}", f"{default:g}", f"{allowed.low:g} to {allowed.high:g}")
     answers.print(table)

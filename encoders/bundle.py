@@ -22,19 +22,21 @@ from common.binning import N_BINS
 from common.errors import BundleError, InvalidSpectrumError, UnavailableError
 from common.ports import Float32Array, Progress, TextEmbedder, Vectors, no_progress
 from common.records import Summary, content_hash
-from encoders.alignment import Alignment
-from encoders.autoencoder import SpectrumAutoencoder
 from encoders.config import TrainingConfig
-from encoders.sentences import embed_sentences
+from encoders.recipes.known import recipe_of
 from encoders.text import open_embedder
 
 FloatArray = npt.NDArray[np.float64]
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
+READ_VERSIONS: Final = (2, 3)
 MANIFEST: Final = "model.json"
 WEIGHTS: Final = "weights.safetensors"
 SHIPPED_BUNDLE: Final = Path(__file__).parent / "bundles" / "simulated"
 """Trained on simulated spectra, so that the first run needs no training."""
+
+SETTINGS_SINCE_FORMAT_3: Final = ("recipe",)
+"""A bundle of format 2 has the defaults of these, and does not name them."""
 
 N_SECTIONS: Final = 3
 
@@ -58,16 +60,20 @@ class Manifest:
     """``model_id`` of the bundle whose autoencoder training began with."""
     split_sizes: Mapping[str, int]
     metrics: Mapping[str, Any]
+    format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
-        """Return the canonical JSON that the hash covers."""
-        content = {"format_version": FORMAT_VERSION, **asdict(self)}
+        """Return the canonical JSON that the hash covers: of a bundle read, as it was written."""
+        content = asdict(self)
+        if self.format_version < 3:
+            for name in SETTINGS_SINCE_FORMAT_3:
+                del content["config"][name]
         return json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Return the manifest of such a document."""
-        fields = {k: v for k, v in content.items() if k not in ("format_version", "config")}
+        fields = {k: v for k, v in content.items() if k != "config"}
         return cls(config=TrainingConfig(**content["config"]), **fields)
 
 
@@ -76,8 +82,9 @@ class SpectrumTextModel(nn.Module):
 
     def __init__(self, section_width: int, config: TrainingConfig) -> None:
         super().__init__()
-        self.autoencoder = SpectrumAutoencoder(config)
-        self.alignment = Alignment(section_width, config)
+        recipe = recipe_of(config)
+        self.autoencoder = recipe.autoencoder(config)
+        self.alignment = recipe.shared_space(section_width, config)
 
 
 class ModelBundle:
@@ -105,7 +112,8 @@ class ModelBundle:
         self.text_model = manifest.text_model
         self.spectrum_width = manifest.config.latent
         self.text_width = N_SECTIONS * manifest.section_width
-        self.shared_width = manifest.config.shared
+        self._recipe = recipe_of(manifest.config)
+        self.shared_width = self._recipe.shared_width(manifest.config)
 
     def encode_spectra(
         self, counts: FloatArray, exposure_s: FloatArray, progress: Progress = no_progress
@@ -184,7 +192,7 @@ class ModelBundle:
         self._check_text_width()
         sections = [section for summary in summaries for section in summary.sections()]
         own = self.embedder.embed(sections, progress).reshape(len(summaries), self.text_width)
-        sets = embed_sentences(self.embedder, summaries, progress)
+        sets = self._recipe.text_inputs(self.embedder, summaries, progress, own)
         with torch.inference_mode():
             shared = self._model.alignment.texts(
                 self._tensor(sets.embeddings),
@@ -297,7 +305,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     version = content.get("format_version") if isinstance(content, dict) else None
     if content is None or not isinstance(version, int):
         raise BundleError(f"{path} is no manifest of a model bundle: it has no format_version")
-    if version != FORMAT_VERSION:
+    if version not in READ_VERSIONS:
         raise BundleError(
             f"{path} has format {version}, this program reads {FORMAT_VERSION}: "
             f"{'update the program' if version > FORMAT_VERSION else 'train the bundle again'}"

@@ -26,7 +26,8 @@ from encoders.fit_autoencoder import (
     reconstruction_error,
     thin,
 )
-from encoders.sentences import SentenceSets, embed_sentences
+from encoders.recipes.known import recipe_of
+from encoders.sentences import SentenceSets
 
 __all__ = ["Prepared", "TrainingConfig", "prepare", "train"]
 
@@ -34,7 +35,15 @@ IntArray = npt.NDArray[np.int64]
 
 FEWEST_SOURCES = {"training": 8, "validation": 2}
 FEWEST_TO_CALIBRATE = 8  # with fewer, the validation split tells the temperature better
-_ARCHITECTURE = ("patch", "width", "encoder_layers", "decoder_layers", "attention_heads", "latent")
+_ARCHITECTURE = (
+    "recipe",
+    "patch",
+    "width",
+    "encoder_layers",
+    "decoder_layers",
+    "attention_heads",
+    "latent",
+)
 
 
 def train(
@@ -79,15 +88,25 @@ def train(
     config = config or TrainingConfig()
     kept = Checkpoints(checkpoints, identity_of(dataset, embedder, config, start))
     # Training must neither depend on nor change the random state of the program around it.
+    recipe = recipe_of(config)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         prepared = prepare(dataset, embedder, config, progress, start=start, checkpoints=kept)
         model, pairs = prepared.model, prepared.pairs
         fit_alignment(
-            model.alignment, pairs["training"], pairs["validation"], config, kept, progress
+            model.alignment,
+            pairs["training"],
+            pairs["validation"],
+            config,
+            kept,
+            progress,
+            heads=recipe.heads,
+            fit=recipe.fitting(pairs),
         )
         held_out = pairs.get("calibration", pairs["validation"])
-        temperature = calibrated_temperature(*_vectors(model, held_out), held_out.source)
+        temperature = calibrated_temperature(
+            *_vectors(model, held_out), held_out.source, symmetric=config.symmetric
+        )
     sources, rows = prepared.sources, prepared.rows
     manifest = Manifest(
         text_model=embedder.name,
@@ -156,7 +175,7 @@ def prepare(
         model.autoencoder.load_state_dict(start.autoencoder_weights())
     model.to(device)
     texts = {
-        part: embed_sentences(embedder, _summaries(dataset, of_part), progress)
+        part: recipe_of(config).text_inputs(embedder, _summaries(dataset, of_part), progress)
         for part, of_part in paired.items()
     }
     fit_autoencoder(
