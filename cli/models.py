@@ -1,11 +1,9 @@
 """``chandra-search simulate``, ``train`` and ``evaluate``: datasets and model bundles."""
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +11,10 @@ from cli.datasets import read_with_texts
 from cli.evaluation import is_store, print_evaluation, represent_store, seen_in_training
 from cli.options import AsJson
 from cli.output import print_json, say, stages
+from cli.recipes import ProfileOption, RecipeOption
 from common.calibration import write_calibration
 from common.errors import InputError
-from encoders.config import PROFILES, Profile
+from encoders.config import Profile, RecipeName, TrainingConfig, config_of
 from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
 from ingest.dataset import write_dataset
 from ingest.simulate import simulate as simulate_dataset
@@ -35,10 +34,11 @@ TextModel = Annotated[
     str, typer.Option(help="A sentence-transformers model, by name or folder, or openai:NAME.")
 ]
 Start = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="Bundle whose autoencoder training begins with: a folder, `shipped` (trained on "
-        "100,000 simulated spectra) or `none` (random weights)."
+        "100,000 simulated spectra) or `none` (random weights). By default the shipped one, and "
+        "none for --recipe paper."
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal results.")]
@@ -72,14 +72,9 @@ def simulate(
 def train(
     path: DatasetPath,
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must be new or empty.")],
-    profile: Annotated[
-        Profile,
-        typer.Option(
-            help="quick: new heads on the autoencoder of --start; paper: that autoencoder trained "
-            "on, an ensemble of 4; best: longer, an ensemble of 8."
-        ),
-    ] = Profile.PAPER,
-    start: Start = SHIPPED,
+    recipe: RecipeOption = RecipeName.OURS,
+    profile: ProfileOption = Profile.STANDARD,
+    start: Start = None,
     settings: Annotated[
         Path | None, typer.Option(help="Settings that `chandra-search tune --out FILE` has found.")
     ] = None,
@@ -100,8 +95,9 @@ def train(
         _refuse_full_folder(out)
     from encoders.search_space import read_settings  # optuna takes a while to load
 
-    changes = read_settings(settings) if settings else {}
-    bundle = _train(path, profile, start, text_model, seed, changes, checkpoints)
+    changes = read_settings(settings, recipe) if settings else {}
+    config = config_of(recipe, profile, seed=seed, **changes)
+    bundle = _train(path, config, start, text_model, checkpoints)
     bundle.save(out)
     _calibrate(bundle, path, out)
     shutil.rmtree(checkpoints, ignore_errors=True)  # only now is the training safe
@@ -129,6 +125,7 @@ def evaluate(
             metavar="DIR", help="Write an HTML report with all tables and figures to this folder."
         ),
     ] = None,
+    recipe: RecipeOption = RecipeName.OURS,
     text_model: TextModel = DEFAULT_TEXT_MODEL,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -155,7 +152,8 @@ def evaluate(
     else:
         from encoders.bundle import load
 
-        model = load(bundle) if bundle else _train(path, Profile.PAPER, SHIPPED, text_model, seed)
+        config = config_of(recipe, seed=seed)
+        model = load(bundle) if bundle else _train(path, config, None, text_model)
         with stages() as progress:
             dataset = read_with_texts(path, model.embedder, progress)
             vectors = represent(dataset, model, progress)
@@ -175,19 +173,16 @@ def evaluate(
 
 def _train(
     path: Path,
-    profile: Profile,
-    start: str,
+    config: TrainingConfig,
+    start: str | None,
     text_model: str,
-    seed: int,
-    changes: Mapping[str, Any] = MappingProxyType({}),
     checkpoints: Path | None = None,
 ) -> "ModelBundle":
     from encoders import training
 
-    config = training.TrainingConfig(seed=seed, **{**PROFILES[profile], **changes})
-    begin = load_start(start)
+    begin = load_start(start, config)
     if begin is None and not config.autoencoder_epochs:
-        raise InputError(f"profile {profile} trains no autoencoder: give a bundle as --start")
+        raise InputError("profile quick trains no autoencoder: give a bundle as --start")
     embedder = open_embedder(text_model)
     with stages() as progress:
         dataset = read_with_texts(path, embedder, progress)
@@ -214,10 +209,15 @@ def _calibrate(bundle: "ModelBundle", path: Path, out: Path) -> None:
     )
 
 
-def load_start(start: str) -> "ModelBundle | None":
-    """Return the bundle that ``--start`` names, or None for random weights."""
+def load_start(start: str | None, config: TrainingConfig) -> "ModelBundle | None":
+    """Return the bundle that ``--start`` names, or None for random weights.
+
+    Where it names none, that is the shipped one, or none for the paper's recipe.
+    """
     from encoders.bundle import SHIPPED_BUNDLE, load
 
+    if start is None:
+        start = NONE if config.recipe == "paper" else SHIPPED
     return None if start == NONE else load(SHIPPED_BUNDLE if start == SHIPPED else Path(start))
 
 

@@ -19,21 +19,18 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from common.binning import N_BINS
-from common.concepts import N_CONCEPTS
 from common.errors import BundleError, InvalidSpectrumError, UnavailableError
 from common.ports import Float32Array, Progress, TextEmbedder, TextVectors, Vectors, no_progress
 from common.records import Summary, content_hash
-from encoders.alignment import Alignment
-from encoders.autoencoder import SpectrumAutoencoder
-from encoders.concept_bridge import beyond_expectation
+from encoders.concept_bridge import SpectrumConcepts, beyond_expectation
 from encoders.config import TrainingConfig
+from encoders.recipes.known import recipe_of
 from encoders.sentences import embed_sentences
+from encoders.shared_space import Joint
 from encoders.text import open_embedder
 from encoders.text_concepts import TextConcepts
 
 FloatArray = npt.NDArray[np.float64]
-Weights = Mapping[str, Tensor]
-
 FORMAT_VERSION: Final = 3
 MANIFEST: Final = "model.json"
 WEIGHTS: Final = "weights.safetensors"
@@ -82,14 +79,42 @@ class SpectrumTextModel(nn.Module):
 
     def __init__(self, section_width: int, config: TrainingConfig) -> None:
         super().__init__()
-        self.autoencoder = SpectrumAutoencoder(config)
+        recipe = recipe_of(config)
+        self.autoencoder = recipe.autoencoder(config)
+        self.alignment = recipe.shared_space(section_width, config)
+        self.spectrum_concepts = SpectrumConcepts(config)
         self.text_concepts = TextConcepts(section_width, config.text_concepts)
-        self.alignment = Alignment(section_width, config)
+        self.joint = Joint(config) if config.bridge_share != 0 else None
 
-    def bridge(self, told: Float32Array) -> Tensor:
-        """Return what texts say beyond expectation, (n, n_concept) -> the same."""
-        prior = self.text_concepts.prior
-        return beyond_expectation(torch.from_numpy(told).to(prior.device), prior)
+    def place(self, counts: Tensor, latents: Tensor) -> Tensor:
+        """Return unit vectors of the shared space for spectra, (B, 400), (B, latent) -> (B, d)."""
+        aligned = self.alignment.spectra(latents)
+        return aligned if self.joint is None else self.joint(self.shown(counts), aligned)
+
+    def read(self, told: Tensor, aligned: Tensor) -> Tensor:
+        """Return unit vectors of the shared space for texts.
+
+        Parameters
+        ----------
+        told : Tensor of float32, shape (B, N_CONCEPTS)
+            Probabilities of the concepts that they say.
+        aligned : Tensor of float32, shape (B, d)
+            Their vectors after alignment.
+
+        Returns
+        -------
+        Tensor of float32, shape (B, d)
+            The latter, joined with what is said.
+        """
+        return aligned if self.joint is None else self.joint(self.said(told), aligned)
+
+    def shown(self, counts: Tensor) -> Tensor:
+        """Return what spectra show beyond expectation, (B, 400) -> (B, N_CONCEPTS)."""
+        return beyond_expectation(self.spectrum_concepts(counts), self.spectrum_concepts.prior)
+
+    def said(self, told: Tensor) -> Tensor:
+        """Return what texts say beyond expectation, (B, N_CONCEPTS) -> the same."""
+        return beyond_expectation(told, self.text_concepts.prior)
 
 
 class ModelBundle:
@@ -117,7 +142,8 @@ class ModelBundle:
         self.text_model = manifest.text_model
         self.spectrum_width = manifest.config.latent
         self.text_width = N_SECTIONS * manifest.section_width
-        self.shared_width = manifest.config.shared
+        self._recipe = recipe_of(manifest.config)
+        self.shared_width = self._recipe.shared_width(manifest.config)
 
     def encode_spectra(
         self, counts: FloatArray, exposure_s: FloatArray, progress: Progress = no_progress
@@ -149,9 +175,10 @@ class ModelBundle:
         for start in range(0, len(counts), _BATCH):
             rows = slice(start, start + _BATCH)
             with torch.inference_mode():
-                latent = self._model.autoencoder.encode(self._tensor(counts[rows]))
+                seen = self._tensor(counts[rows])
+                latent = self._model.autoencoder.encode(seen)
                 own[rows] = latent.cpu().numpy()
-                shared[rows] = self._model.alignment.spectra(latent).cpu().numpy()
+                shared[rows] = self._model.place(seen, latent).cpu().numpy()
             progress("encoding spectra", min(start + _BATCH, len(counts)), len(counts))
         if not (np.isfinite(own).all() and np.isfinite(shared).all()):
             raise InvalidSpectrumError(
@@ -167,22 +194,15 @@ class ModelBundle:
             drawn = autoencoder.decode(autoencoder.encode(self._tensor(counts)))
         return np.asarray(drawn.cpu().numpy(), dtype=np.float32)
 
-    def weights(self, part: Literal["autoencoder", "text_concepts", "concepts"]) -> Weights:
-        """Return the weights of a part that another training may begin with."""
-        if part == "concepts":
-            return self._model.alignment.concepts.state_dict()
+    def weights(
+        self, part: Literal["autoencoder", "spectrum_concepts", "text_concepts"]
+    ) -> Mapping[str, Tensor]:
+        """Return the weights of a part, which another training may begin with."""
         return cast("nn.Module", getattr(self._model, part)).state_dict()
 
-    def concept_probabilities(self, counts: FloatArray) -> Float32Array:
-        """Return the probability of each concept for spectra, (n, 400) -> (n, n_concept)."""
-        told = np.empty((len(counts), N_CONCEPTS), dtype=np.float32)
-        alignment = self._model.alignment
-        for start in range(0, len(counts), _BATCH):
-            rows = slice(start, start + _BATCH)
-            with torch.inference_mode():
-                latent = self._model.autoencoder.encode(self._tensor(counts[rows]))
-                told[rows] = alignment.concepts(alignment.prepare_latents(latent)).cpu().numpy()
-        return told
+    def concepts_of_spectra(self, counts: FloatArray) -> Float32Array:
+        """Return the probabilities of the concepts, shape (n, 400) -> (n, N_CONCEPTS)."""
+        return self._model.spectrum_concepts.probabilities(counts)
 
     def encode_summaries(
         self, summaries: Sequence[Summary], progress: Progress = no_progress
@@ -210,15 +230,16 @@ class ModelBundle:
         self._check_text_width()
         sections = [section for summary in summaries for section in summary.sections()]
         own = self.embedder.embed(sections, progress).reshape(len(summaries), self.text_width)
-        sets = embed_sentences(self.embedder, summaries, progress)
+        sentences = embed_sentences(self.embedder, summaries, progress)
+        told, topic_probability = self._model.text_concepts.probabilities(summaries, sentences)
+        inputs = self._recipe.text_inputs(sentences, lambda: own)
         with torch.inference_mode():
-            told, topic_probability = self._model.text_concepts.probabilities(summaries, sets)
-            shared = self._model.alignment.texts(
-                self._tensor(sets.embeddings),
-                self._tensor(sets.numbers),
-                torch.from_numpy(sets.of_text).to(self._device),
-                self._model.bridge(told),
+            aligned = self._model.alignment.texts(
+                self._tensor(inputs.embeddings),
+                self._tensor(inputs.numbers),
+                torch.from_numpy(inputs.of_text).to(self._device),
             )
+            shared = self._model.read(self._tensor(told), aligned)
         normed = (own / N_SECTIONS**0.5).astype(np.float32)
         return TextVectors(normed, shared.cpu().numpy(), topic_probability)
 

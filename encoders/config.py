@@ -43,9 +43,11 @@ class TrainingConfig:
     """Hyperparameters; architecture and training together, as they are saved together.
 
     They were chosen on the validation split of the benchmark dataset
-    (docs/decisions/0005-encoders.md).
+    (docs/decisions/0005-encoders.md). `config_of` returns those of another recipe.
     """
 
+    recipe: Literal["ours", "paper"] = "ours"
+    """What the model is composed of and how it is trained, see `encoders.recipes`."""
     seed: int = 0
     train_on: Literal["split", "all"] = "split"
     """``split``: the training split only; ``all``: everything but the validation split."""
@@ -120,29 +122,73 @@ class TrainingConfig:
         return cls(**{**content, "text_concepts": TextConceptsConfig(**content["text_concepts"])})
 
 
+class RecipeName(StrEnum):
+    """Whose model is trained."""
+
+    OURS = "ours"
+    PAPER = "paper"
+
+
 class Profile(StrEnum):
     """How much time training may take."""
 
     QUICK = "quick"
-    PAPER = "paper"
+    STANDARD = "standard"
     BEST = "best"
 
 
-PROFILES = MappingProxyType[Profile, dict[str, Any]](
+_AS_PRINTED = MappingProxyType[str, Any](
     {
-        Profile.QUICK: {
-            "autoencoder_epochs": 0,
-            "members": 1,
-            "candidates": 1,
-            "alignment_epochs": 20,
-        },
-        Profile.PAPER: {},
-        Profile.BEST: {
+        "recipe": "paper",
+        "variable_weight": 0.0,
+        "bridge_share": 0.0,
+        "autoencoder_epochs": 40,
+        "text_components": 0,
+        "hidden": 512,
+        "members": 4,
+        "candidates": 8,
+        "input_dropout": 0.0,
+        "dropout": 0.2,
+        "dropped_sentences": 0.0,
+        "brief_texts": 0.0,
+        "symmetric": False,
+        "alignment_epochs": 100,
+        "alignment_learning_rate": 1e-3,
+        "weight_decay": 0.0,
+        "thinned_copies": 0,
+        "least_kept": 1.0,
+    }
+)
+"""The paper's recipe; what it has nothing of is 0."""
+
+_QUICK = {"autoencoder_epochs": 0, "members": 1, "candidates": 1}
+_PROFILES = MappingProxyType[tuple[RecipeName, Profile], dict[str, Any]](
+    {
+        (RecipeName.OURS, Profile.QUICK): {**_QUICK, "alignment_epochs": 20},
+        (RecipeName.OURS, Profile.STANDARD): {},
+        (RecipeName.OURS, Profile.BEST): {
             "autoencoder_epochs": 30,
             "members": 8,
             "candidates": 12,
             "thinned_copies": 16,
         },
+        (RecipeName.PAPER, Profile.QUICK): {**_QUICK, "alignment_epochs": 50},
+        (RecipeName.PAPER, Profile.STANDARD): {},
+        (RecipeName.PAPER, Profile.BEST): {
+            "autoencoder_epochs": 100,
+            "members": 8,
+            "candidates": 16,
+        },
     }
 )
 """What each profile changes; ``quick`` keeps the autoencoder that training starts from."""
+
+
+def config_of(
+    recipe: RecipeName = RecipeName.OURS,
+    profile: Profile = Profile.STANDARD,
+    **changes: Any,  # noqa: ANN401
+) -> TrainingConfig:
+    """Return the hyperparameters of a recipe and a profile, with some of them changed."""
+    of_recipe = _AS_PRINTED if recipe is RecipeName.PAPER else {}
+    return TrainingConfig(**{**of_recipe, **_PROFILES[recipe, profile], **changes})

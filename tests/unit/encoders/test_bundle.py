@@ -192,7 +192,7 @@ def test_a_manifest_that_is_none_is_refused(saved, embedder, text, what):
 
 
 def test_a_newer_format_asks_for_an_update(saved, embedder):
-    edit(saved / MANIFEST, format_version=3)
+    edit(saved / MANIFEST, format_version=4)
     with pytest.raises(BundleError, match="update the program"):
         load(saved, embedder)
 
