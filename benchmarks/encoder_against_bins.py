@@ -48,7 +48,7 @@ def main() -> None:
     rows = {part: detections_of(dataset, split[part]) for part in ("train", "validation", "test")}
     texts = {
         part: embed_sentences(
-            embedder, [s for s in map(dataset.summaries.__getitem__, split[part]) if s]
+            embedder, [s for s in map(dataset.summary_of, split[part].tolist()) if s]
         )
         for part in rows
     }

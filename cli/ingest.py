@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import Report, errors, print_json, say, track
+from cli.output import Report, errors, print_json, say, stages, track
 from common.errors import InputError
 from common.records import Outcome, Paper, Refusal
 from ingest.catalog import Catalogue, read_catalogue, read_detections
 from ingest.dataset import read_pairs
+from ingest.dataset_texts import read_abstracts, with_abstracts
 from ingest.discover import find_spectra
 from ingest.llm_summaries import OpenAISummarizer
 from ingest.papers import read_papers
@@ -160,13 +161,16 @@ def dataset(
     bundle: Bundle = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ingest a dataset: arrays of counts with their table and summaries.
+    """Ingest a dataset: arrays of counts with their table, and texts about the sources.
 
     Example: chandra-search ingest dataset my_pairs/
     """
     pairs, refused = read_pairs(path)
-    total = len(pairs) + sum(summary is not None for summary in pairs.summaries) + len(refused)
+    papers = read_abstracts(path)
     with open_pipeline(settings_for(data_dir, bundle)) as pipeline:
+        with stages() as progress:
+            pairs = with_abstracts(pairs, papers, pipeline.summarizer, progress)
+        total = len(pairs) + len(pairs.texts) + len(refused)
         _finish(
             track(pipeline.ingest_dataset(pairs, refused), "summaries and spectra", total), as_json
         )

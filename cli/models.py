@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.datasets import read_with_texts
 from cli.evaluation import is_store, print_evaluation, represent_store, seen_in_training
 from cli.options import AsJson
 from cli.output import print_json, say, stages
@@ -16,7 +17,7 @@ from common.calibration import write_calibration
 from common.errors import InputError
 from encoders.config import PROFILES, Profile
 from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
-from ingest.dataset import read_dataset, write_dataset
+from ingest.dataset import write_dataset
 from ingest.simulate import simulate as simulate_dataset
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
@@ -147,8 +148,8 @@ def evaluate(
         from encoders.bundle import load
 
         model = load(bundle) if bundle else _train(path, Profile.PAPER, SHIPPED, text_model, seed)
-        dataset = read_dataset(path)
         with stages() as progress:
+            dataset = read_with_texts(path, model.embedder, progress)
             vectors = represent(dataset, model, progress)
         vectors = replace(vectors, notes=[*seen_in_training(dataset, model), *vectors.notes])
         spectra = reconstruct_some(dataset, model) if report else None
@@ -179,8 +180,9 @@ def _train(
     begin = load_start(start)
     if begin is None and not config.autoencoder_epochs:
         raise InputError(f"profile {profile} trains no autoencoder: give a bundle as --start")
-    dataset, embedder = read_dataset(path), open_embedder(text_model)
+    embedder = open_embedder(text_model)
     with stages() as progress:
+        dataset = read_with_texts(path, embedder, progress)
         return training.train(
             dataset, embedder, config, progress, start=begin, checkpoints=checkpoints
         )
@@ -192,7 +194,9 @@ def _calibrate(bundle: "ModelBundle", path: Path, out: Path) -> None:
     from encoders.evaluation.representations import represent
 
     with stages() as progress:
-        representations = represent(read_dataset(path), bundle, progress)
+        representations = represent(
+            read_with_texts(path, bundle.embedder, progress), bundle, progress
+        )
         if min(len(representations.split[part]) for part in ("train", "validation")) >= FEWEST:
             write_calibration(calibrate(representations, progress), out)
             return

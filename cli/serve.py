@@ -112,7 +112,7 @@ def demo(
         _require_right_and_room(settings)
     with stages() as progress:
         dataset = simulate(n, DEMO_SEED, progress)
-    total = len(dataset) + dataset.n_sources
+    total = len(dataset) + len(dataset.texts)
     with open_pipeline(settings) as pipeline:
         report = Report(track(pipeline.ingest_dataset(dataset), "summaries and spectra", total))
     report.print(each=False)

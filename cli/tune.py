@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from cli.datasets import read_with_texts
 from cli.models import SHIPPED, DatasetPath, Seed, Start, TextModel, load_start
 from cli.options import AsJson
 from cli.output import answers, print_json, say, stages
 from common.errors import UnavailableError
 from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
-from ingest.dataset import read_dataset
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
     from encoders.tuning import Tuned
@@ -55,8 +55,9 @@ def tune(
     if out is not None and out.exists():
         read_settings(out)  # never write over anything else
     begin = load_start(start)
-    dataset, embedder = read_dataset(path), open_embedder(text_model)
+    embedder = open_embedder(text_model)
     with stages() as progress:
+        dataset = read_with_texts(path, embedder, progress)
         found = search(
             dataset,
             embedder,

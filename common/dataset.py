@@ -1,29 +1,62 @@
-"""Pairs of spectra and summaries as arrays: what training and evaluation work on.
+"""Spectra as arrays, and the texts about their sources: what training and evaluation work on.
 
 ``ingest.dataset`` reads and writes it, ``ingest.simulate`` makes it, ``encoders`` trains on it.
 """
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from common.binning import BIN_EDGES_KEV, N_BINS
-from common.errors import InvalidTableError
+from common.errors import InputError, InvalidTableError
 from common.records import Detection, Paper, Spectrum, Summary
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+Use = Literal["any", "test"]
+"""Whether a dataset may be learnt from, or is there to judge by only."""
+
 SPLIT_FRACTIONS = {"train": 0.69, "calibration": 0.01, "validation": 0.15, "test": 0.15}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text of a dataset: about a source whose spectrum is there, or about none of them.
+
+    Attributes
+    ----------
+    source : int or None
+        Index of the source it is about; None where it belongs to no detection.
+    bibcode : str
+        Identifier under which it is stored as a paper.
+    summary : Summary
+        What is encoded: given, or chosen from the abstract.
+    title, abstract : str
+        As published, empty where only the summary is known.
+    year : int or None
+        Of publication.
+    object : str or None
+        Name of the object that it is about, where its file says so; it may have no spectrum.
+    """
+
+    source: int | None
+    bibcode: str
+    summary: Summary
+    title: str = ""
+    abstract: str = ""
+    year: int | None = None
+    object: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Detections with spectra, catalogue variables and, per source, a summary.
+    """Detections with spectra, catalogue variables, and texts about their sources.
 
     Attributes
     ----------
@@ -39,12 +72,12 @@ class Dataset:
         The 20 variables, NaN where there is no value.
     detections : sequence of Detection, length n
         Keys and catalogue attributes.
-    summaries : sequence of Summary or None, length n_source
-        Text of each source.
-    bibcodes : sequence of str, length n_source
-        Identifier under which each summary is stored as a paper.
+    texts : sequence of Text
+        Any number for each source, and texts that belong to none.
     simulated : bool
         Whether spectra are simulated; shown wherever results are.
+    use : str
+        ``test`` where nothing may be learnt from it, else ``any``.
     parts : sequence of str, length n_source, or None
         The part of the split that each source is in, whatever is added later; None: that of
         `split_by_source`.
@@ -56,10 +89,11 @@ class Dataset:
     source: IntArray
     variables: Mapping[str, FloatArray]
     detections: Sequence[Detection]
-    summaries: Sequence[Summary | None]
-    bibcodes: Sequence[str]
+    texts: Sequence[Text]
     simulated: bool
+    use: Use = "any"
     parts: Sequence[str] | None = None
+    _texts_of: Mapping[int, tuple[Text, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         n = len(self.counts)
@@ -76,11 +110,20 @@ class Dataset:
                 f"(n, {N_BINS});"
                 f" other lengths that differ from n: {wrong or 'none'}"
             )
-        if n and not 0 <= self.source.min() <= self.source.max() < len(self.summaries):
-            raise InvalidTableError(
-                f"dataset {self.name}: source indices run to {self.source.max()}, "
-                f"but there are {len(self.summaries)} sources"
-            )
+        if n and self.source.min() < 0:
+            raise InvalidTableError(f"dataset {self.name}: source indices begin below 0")
+        texts_of: dict[int, list[Text]] = {}
+        for text in self.texts:
+            if text.source is None:
+                continue
+            if not 0 <= text.source < self.n_sources:
+                raise InvalidTableError(
+                    f"dataset {self.name}: text {text.bibcode} is about source {text.source}, "
+                    f"but there are {self.n_sources} sources"
+                )
+            texts_of.setdefault(text.source, []).append(text)
+        by_source = {source: tuple(texts) for source, texts in texts_of.items()}
+        object.__setattr__(self, "_texts_of", by_source)
         self._check_parts()
 
     def _check_parts(self) -> None:
@@ -113,32 +156,49 @@ class Dataset:
             energy_source=f"dataset {self.name}",
         )
 
-    def papers(self) -> Iterator[Paper]:
-        """Yield each source's summary as a paper, marked where it is simulated."""
-        first_row = dict(zip(self.source[::-1].tolist(), range(len(self))[::-1], strict=True))
-        label = "Simulated summary" if self.simulated else "Summary"
-        for source, (summary, bibcode) in enumerate(
-            zip(self.summaries, self.bibcodes, strict=True)
-        ):
-            if summary is None or source not in first_row:
-                continue
-            detection = self.detections[first_row[source]]
-            name = detection.source_name or f"source {source} of {self.name}"
-            kind = f", {detection.source_class[-1]}" if detection.source_class else ""
-            yield Paper(
-                bibcode=bibcode,
-                title=f"{label} of {name}{kind}",
-                abstract="",
-                source_names=(detection.source_name,) if detection.source_name else (),
-                source_class=detection.source_class,
-                summary=summary,
-                simulated=self.simulated,
-            )
-
     @property
     def n_sources(self) -> int:
         """Number of sources."""
-        return len(self.summaries)
+        return int(self.source.max()) + 1 if len(self.source) else 0
+
+    def texts_of(self, source: int) -> tuple[Text, ...]:
+        """Return all texts about a source, in their order."""
+        return self._texts_of.get(source, ())
+
+    def summary_of(self, source: int) -> Summary | None:
+        """Return the summary of the first text about a source, None where there is none."""
+        texts = self.texts_of(source)
+        return texts[0].summary if texts else None
+
+    def papers(self) -> Iterator[Paper]:
+        """Yield each text as a paper, marked where it is simulated."""
+        first_row = dict(zip(self.source[::-1].tolist(), range(len(self))[::-1], strict=True))
+        label = "Simulated summary" if self.simulated else "Summary"
+        for text in self.texts:
+            row = None if text.source is None else first_row.get(text.source)
+            about = None if row is None else self.detections[row]
+            source_name = (about.source_name if about else None) or text.object
+            source_class = about.source_class if about else ()
+            name = source_name or f"source {text.source} of {self.name}"
+            kind = f", {source_class[-1]}" if source_class else ""
+            yield Paper(
+                bibcode=text.bibcode,
+                title=text.title or f"{label} of {name}{kind}",
+                abstract=text.abstract,
+                year=text.year,
+                source_names=(source_name,) if source_name else (),
+                source_class=source_class,
+                summary=text.summary,
+                simulated=self.simulated and not text.abstract,
+            )
+
+    def check_may_be_learnt_from(self) -> None:
+        """Raise `InputError` where the dataset is there to judge by only."""
+        if self.use == "test":
+            raise InputError(
+                f"dataset {self.name} is for tests only (dataset.json says use: test): nothing may "
+                "be learnt from it; give another dataset, or score a bundle on it with evaluate"
+            )
 
 
 def part_of(label: str) -> str:

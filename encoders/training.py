@@ -72,6 +72,8 @@ def train(
 
     Raises
     ------
+    InputError
+        If the dataset is for tests only.
     InvalidTableError
         If the dataset has too few sources with summaries to train on or to validate with.
     BundleError
@@ -88,7 +90,8 @@ def train(
             model.alignment, pairs["training"], pairs["validation"], config, kept, progress
         )
         held_out = pairs.get("calibration", pairs["validation"])
-        temperature = calibrated_temperature(*_vectors(model, held_out), held_out.source)
+        spectra, texts = _vectors(model, held_out)
+        temperature = calibrated_temperature(spectra, texts[held_out.first_texts], held_out.source)
     sources, rows = prepared.sources, prepared.rows
     manifest = Manifest(
         text_model=embedder.name,
@@ -143,6 +146,7 @@ def prepare(
     checkpoints: Checkpoints | None = None,
 ) -> Prepared:
     """Do all of `train`, whose parameters these are, up to the alignment."""
+    dataset.check_may_be_learnt_from()
     if start is not None:
         _check_architecture(start.manifest.config, config)
     sources = _sources(dataset, config)
@@ -183,14 +187,14 @@ def prepare(
         latents["training"][0], torch.from_numpy(texts["training"].embeddings).to(device)
     )
     pairs = {
-        part: _pairs(model, dataset.source[of_part], latents[part], texts[part])
+        part: _pairs(model, dataset, of_part, latents[part], texts[part])
         for part, of_part in paired.items()
     }
     return Prepared(model, sources, rows, pairs)
 
 
 def config_like(start: TrainingConfig, **changes: Any) -> TrainingConfig:  # noqa: ANN401
-    """Return the default hyperparameters, changed, with the autoencoder of a bundle to start from."""
+    """Return the default hyperparameters, changed, for the autoencoder of another bundle."""
     return TrainingConfig(**{name: getattr(start, name) for name in _ARCHITECTURE}, **changes)
 
 
@@ -221,13 +225,17 @@ def _sources(dataset: Dataset, config: TrainingConfig) -> dict[str, IntArray]:
 
 
 def _with_summary(dataset: Dataset, rows: IntArray) -> IntArray:
-    has_summary = np.array([summary is not None for summary in dataset.summaries], dtype=np.bool_)
+    has_summary = np.array(
+        [dataset.summary_of(source) is not None for source in range(dataset.n_sources)],
+        dtype=np.bool_,
+    )
     return rows[has_summary[dataset.source[rows]]]
 
 
 def _summaries(dataset: Dataset, rows: IntArray) -> list[Summary]:
-    summaries = [dataset.summaries[source] for source in np.unique(dataset.source[rows])]
-    return [summary for summary in summaries if summary is not None]
+    """Return all texts about the sources of these detections, in the order of the sources."""
+    sources = np.unique(dataset.source[rows]).tolist()
+    return [text.summary for source in sources for text in dataset.texts_of(source)]
 
 
 def _summary_methods(dataset: Dataset, rows: IntArray) -> dict[str, int]:
@@ -237,7 +245,15 @@ def _summary_methods(dataset: Dataset, rows: IntArray) -> dict[str, int]:
 
 def _check_enough(dataset: Dataset, paired: dict[str, IntArray]) -> None:
     found = {part: _n_sources(dataset, paired[part]) for part in FEWEST_SOURCES}
-    if any(found[part] < fewest for part, fewest in FEWEST_SOURCES.items()):
+    enough = all(found[part] >= fewest for part, fewest in FEWEST_SOURCES.items())
+    distinct = {summary.hash() for summary in _summaries(dataset, paired["training"])}
+    if enough and len(distinct) < FEWEST_SOURCES["training"]:
+        raise InvalidTableError(
+            f"dataset {dataset.name}: {found['training']} sources to train on have "
+            f"{len(distinct)} different texts, at least {FEWEST_SOURCES['training']} are needed: "
+            "give each source texts that are about it"
+        )
+    if not enough:
         raise InvalidTableError(
             f"dataset {dataset.name}: {found['training']} sources with a spectrum and a summary to "
             f"train on and {found['validation']} to validate with, at least "
@@ -260,7 +276,11 @@ def identity_of(
         dataset.counts,
         dataset.source,
         *(values for _, values in sorted(dataset.variables.items())),
-        *("" if summary is None else summary.hash() for summary in dataset.summaries),
+        *(
+            " ".join(text.summary.hash() for text in dataset.texts_of(source))
+            for source in range(dataset.n_sources)
+        ),
+        *(dataset.parts or ()),
     )
 
 
@@ -284,9 +304,15 @@ def _latents(
 
 
 def _pairs(
-    model: SpectrumTextModel, source: IntArray, latents: torch.Tensor, texts: SentenceSets
+    model: SpectrumTextModel,
+    dataset: Dataset,
+    rows: IntArray,
+    latents: torch.Tensor,
+    texts: SentenceSets,
 ) -> Pairs:
     device = latents.device
+    sources, own = np.unique(dataset.source[rows], return_inverse=True)
+    n_texts = [len(dataset.texts_of(source)) for source in sources.tolist()]
     with torch.no_grad():
         latents = model.alignment.prepare_latents(latents)
         sentences = model.alignment.prepare_sentences(
@@ -297,7 +323,8 @@ def _pairs(
         latents=latents,
         sentences=sentences,
         of_text=torch.from_numpy(texts.of_text).to(device),
-        source=np.unique(source, return_inverse=True)[1],
+        source=own,
+        about=None if set(n_texts) == {1} else np.repeat(np.arange(len(sources)), n_texts),
     )
 
 

@@ -93,13 +93,14 @@ def tune(
     Raises
     ------
     InputError
-        If the file is no study or one of other data, the dataset has too few pairs, or trials or
-        jobs are fewer than 1.
+        If the file is no study or one of other data, the dataset is for tests only or has too few
+        pairs, or trials or jobs are fewer than 1.
     UnavailableError
         If the study is in use by another search or cannot be written.
     """
     if trials < 1 or jobs < 1:
         raise InputError(f"{trials} trials in {jobs} processes: give at least 1 of each")
+    dataset.check_may_be_learnt_from()
     config = config or TrainingConfig()
     identity = identity_of(dataset, embedder, config, start)
     name = content_hash(identity, *(f"{key} {distribution_to_json(SPACE[key])}" for key in SPACE))

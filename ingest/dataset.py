@@ -1,4 +1,4 @@
-"""Datasets on disk: arrays of counts with their table, and a summary of each source.
+"""Datasets on disk: arrays of counts with their table, and texts about their sources.
 
 The format is described in docs/reference/dataset-format.md.
 """
@@ -6,39 +6,36 @@ The format is described in docs/reference/dataset-format.md.
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, get_args
 
 import numpy as np
 
-from common.dataset import Dataset
+from common.dataset import Dataset, Use
 from common.errors import InvalidTableError, NotFoundError
-from common.records import SUMMARY_METHODS, WRITTEN_BY, Refusal, Summary, SummaryMethod
-from ingest.arrays import MIB, read_arrays
+from common.records import Refusal
+from ingest.arrays import read_arrays
 from ingest.dataset_rows import (
     ATTRIBUTES,
+    CATALOGUE,
     KINDS,
     Arrays,
     ambiguous_rows,
     check_values,
     detections_of,
     keys_of,
+    parts_of,
     releases_of,
     simulated_rows,
     some,
     variables_of,
 )
+from ingest.dataset_texts import ABSTRACTS, SUMMARIES, line_of, read_summaries, read_text
 from ingest.settings import IngestSettings, get_settings
 
-Source = int | str
-Record = dict[str, Any]
-
 ARRAYS: Final = "detections.npz"
-SUMMARIES: Final = "summaries.jsonl"
 DESCRIPTION: Final = "dataset.json"
-SECTIONS: Final = ("nature", "xray", "interpretation")
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +47,7 @@ class _Description:
     name: str
     release: str | None = None
     simulated: bool | None = None
+    use: Use = "any"
 
 
 def read_dataset(
@@ -79,7 +77,8 @@ def read_pairs(
     Returns
     -------
     dataset : Dataset
-        Counts of shape (n, 400), exposures in seconds, variables, detections and summaries.
+        Counts of shape (n, 400), exposures in seconds, variables, detections, and the texts of
+        ``summaries.jsonl``; `ingest.dataset_texts` reads its abstracts and questions.
     refusals : list of Refusal
         Rows left out because one detection is given to several sources
         (docs/decisions/0003-ambiguous-rows.md).
@@ -111,12 +110,11 @@ def read_pairs(
 
     labels, source = np.unique(arrays["source"], return_inverse=True)
     simulated = bool(arrays["simulated"].any())
-    summaries: dict[Source, Summary] = {}
-    bibcodes: dict[Source, str] = {}
-    for label, summary, bibcode in _read_summaries(path, known, simulated, limits):
-        summaries[label] = summary
-        bibcodes[label] = bibcode or _derived_bibcode(description.name, label)
-    _check_bibcodes(description.name, summaries, bibcodes)
+    sources = {label: i for i, label in enumerate(labels.tolist())}
+    # Texts of sources that are left out are no mistake in the file: they are read, then left out.
+    gone = {label: len(sources) + i for i, label in enumerate(sorted(known - sources.keys()))}
+    read = read_summaries(path, description.name, sources | gone, simulated, limits)
+    texts = [text for text in read if text.source is None or text.source < len(sources)]
     variables = variables_of(arrays)
     dataset = Dataset(
         name=description.name,
@@ -124,13 +122,11 @@ def read_pairs(
         exposure_s=arrays["exposure"].astype(np.float64),
         source=source.astype(np.int64),
         variables=variables,
-        detections=detections_of(file, arrays, variables, bibcodes),
-        summaries=[summaries.get(label) for label in labels.tolist()],
-        bibcodes=[
-            bibcodes.get(label, _derived_bibcode(description.name, label))
-            for label in labels.tolist()
-        ],
+        detections=detections_of(file, arrays, source, variables, texts),
+        texts=texts,
         simulated=simulated,
+        use=description.use,
+        parts=parts_of(file, arrays, source),
     )
     return dataset, list(ambiguous.values())
 
@@ -162,15 +158,16 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
         values = [getattr(d, attribute) for d in detections]
         if any(value is not None for value in values):
             arrays[name] = np.array([none if value is None else value for value in values])
-    lines = [
-        {"source": i, **dict(zip(SECTIONS, summary.sections(), strict=True))}
-        | {"method": summary.method, "bibcode": bibcode}
-        for i, (summary, bibcode) in enumerate(
-            zip(dataset.summaries, dataset.bibcodes, strict=True)
-        )
-        if summary is not None
-    ]
-    description = {"name": dataset.name, "simulated": dataset.simulated}
+    for name, default in CATALOGUE.items():
+        given = [d.catalogue.get(name, default) for d in detections]
+        if any(value != default for value in given):
+            arrays[name] = np.array(given)
+    if dataset.parts is not None:
+        arrays["part"] = np.array(dataset.parts, dtype=np.str_)[dataset.source]
+    lines = [line_of(text) for text in dataset.texts]
+    description: dict[str, str | bool] = {"name": dataset.name, "simulated": dataset.simulated}
+    if dataset.use != "any":
+        description["use"] = dataset.use
     folder.mkdir(parents=True, exist_ok=True)
     # Written aside first: whoever stops in the middle leaves no file half-written.
     with tempfile.TemporaryDirectory(dir=folder) as name:
@@ -181,10 +178,7 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
         (aside / DESCRIPTION).write_text(json.dumps(description, indent=2), encoding="utf-8")
         for file in (SUMMARIES, DESCRIPTION, ARRAYS):
             (aside / file).replace(folder / file)
-
-
-def _derived_bibcode(name: str, source: Source) -> str:
-    return f"{name}:{source}"
+    (folder / ABSTRACTS).unlink(missing_ok=True)  # all texts are among the summaries now
 
 
 def _read_description(path: Path, limits: IngestSettings) -> _Description:
@@ -193,98 +187,22 @@ def _read_description(path: Path, limits: IngestSettings) -> _Description:
     if not path.is_dir() or not file.is_file():
         return _Description(path.stem if path.is_file() else path.name)
     try:
-        record = json.loads(_read_text(file, limits))
+        record = json.loads(read_text(file, limits))
     except (ValueError, RecursionError) as exc:
         raise InvalidTableError(f"{file.name}: not valid JSON ({exc}): correct it") from exc
-    name, release, simulated = (
-        record.get(key) if isinstance(record, dict) else record
-        for key in ("name", "release", "simulated")
+    fields = record if isinstance(record, dict) else {}
+    name, release, simulated, use = (
+        fields.get(key) for key in ("name", "release", "simulated", "use")
     )
     if (
-        not isinstance(name or "", str)
+        not isinstance(record, dict)
+        or not isinstance(name or "", str)
         or not isinstance(release or "", str)
         or not isinstance(simulated, bool | None)
+        or use not in (None, *get_args(Use))
     ):
         raise InvalidTableError(
-            f"{file.name}: expected an object with name and release (text) and simulated "
-            "(true or false), each of which may be left out: correct it"
+            f"{file.name}: expected an object with name and release (text), simulated (true or "
+            "false) and use (any or test), each of which may be left out: correct it"
         )
-    return _Description(name or path.name, release, simulated)
-
-
-def _read_summaries(
-    path: Path, known: Set[Source], simulated: bool, limits: IngestSettings
-) -> Iterator[tuple[Source, Summary, str]]:
-    """Yield source, summary and bibcode (empty where there is none) of each line."""
-    file = path / SUMMARIES
-    if not path.is_dir() or not file.is_file():
-        return
-    seen: dict[Source, int] = {}
-    for number, line in enumerate(_read_text(file, limits).split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{file.name} line {number}"
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as exc:
-            raise InvalidTableError(f"{where}: not valid JSON ({exc}): correct it") from exc
-        source = record.get("source") if isinstance(record, dict) else None
-        if isinstance(source, bool) or not isinstance(source, int | str) or source not in known:
-            raise InvalidTableError(
-                f"{where}: source {source!r:.60} is in no row of {ARRAYS}: correct or remove it"
-            )
-        first = seen.setdefault(source, number)
-        if first != number:
-            raise InvalidTableError(
-                f"{where}: source {source!r:.60} has a summary in line {first}: keep one"
-            )
-        yield source, *_summary(where, record, simulated, limits.max_text_characters)
-
-
-def _summary(where: str, record: Record, simulated: bool, limit: int) -> tuple[Summary, str]:
-    for name in SECTIONS:
-        text = record.get(name)
-        if not isinstance(text, str) or not text.strip():
-            raise InvalidTableError(f"{where}: section {name} is missing or empty: fill it in")
-        if len(text) > limit:
-            raise InvalidTableError(
-                f"{where}: section {name} has {len(text):,} characters, more than {limit:,}: "
-                "shorten it, or raise CHANDRA_MAX_TEXT_CHARACTERS"
-            )
-    method: SummaryMethod = record.get("method") or ("simulated" if simulated else "given")
-    if method not in SUMMARY_METHODS and not str(method).startswith(WRITTEN_BY):
-        raise InvalidTableError(
-            f"{where}: method {method!r:.60} is not known: leave it out, or give one of "
-            + ", ".join((*SUMMARY_METHODS, f"{WRITTEN_BY}MODEL"))
-        )
-    bibcode = record.get("bibcode") or ""
-    if not isinstance(bibcode, str):
-        raise InvalidTableError(f"{where}: bibcode {bibcode!r:.60} is no text: correct it")
-    nature, xray, interpretation = (record[name] for name in SECTIONS)
-    return Summary(nature, xray, interpretation, method), bibcode
-
-
-def _check_bibcodes(
-    name: str, summaries: dict[Source, Summary], bibcodes: dict[Source, str]
-) -> None:
-    """Refuse different summaries under one bibcode: one would replace the other in the store."""
-    first: dict[str, Source] = {}
-    for source, bibcode in bibcodes.items():
-        other = first.setdefault(bibcode, source)
-        if summaries[other] != summaries[source]:
-            raise InvalidTableError(
-                f"dataset {name}: sources {other} and {source} have different summaries under "
-                f"bibcode {bibcode}: give each its own, or leave bibcode out"
-            )
-
-
-def _read_text(file: Path, limits: IngestSettings) -> str:
-    if file.stat().st_size > limits.max_file_mb * MIB:
-        raise InvalidTableError(
-            f"{file.name} is larger than {limits.max_file_mb:g} MiB: split the dataset, or raise "
-            "CHANDRA_MAX_FILE_MB"
-        )
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise InvalidTableError(f"{file.name} cannot be read ({exc}): write it as UTF-8") from exc
+    return _Description(name or path.name, release, simulated, use or "any")

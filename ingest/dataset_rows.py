@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from common.binning import N_BINS
-from common.dataset import BoolArray, FloatArray
+from common.dataset import BoolArray, FloatArray, IntArray, Text
 from common.errors import InvalidTableError
 from common.records import Detection, Refusal, catalogue_key
 from common.source_class import ClassPath, normalise_or_none
@@ -37,6 +37,8 @@ ATTRIBUTES: Final[Mapping[str, tuple[str, str | int | float]]] = {
     "ra": ("ra_deg", math.nan),
     "dec": ("dec_deg", math.nan),
 }
+# Array -> entry of a detection's other catalogue values, and the value that needs no entry.
+CATALOGUE: Final[Mapping[str, str | bool]] = {"exposure_known": True, "origin": ""}
 _NUMBER: Final = "iuf"
 _KIND_OF_NONE: Final = {str: "U", int: "iu", float: _NUMBER}
 KINDS: Final[Mapping[str, str]] = {
@@ -47,6 +49,9 @@ KINDS: Final[Mapping[str, str]] = {
     "observed_at": "U",
     "drawn_from": "U",
     "simulated": "b",
+    "exposure_known": "b",
+    "origin": "U",
+    "part": "U",
     **{name: _KIND_OF_NONE[type(none)] for name, (_, none) in ATTRIBUTES.items()},
     **dict.fromkeys(VARIABLE_NAMES, _NUMBER),
 }
@@ -183,10 +188,11 @@ def variables_of(arrays: Arrays) -> dict[str, FloatArray]:
 def detections_of(
     file: str,
     arrays: Arrays,
+    source: IntArray,
     variables: Mapping[str, FloatArray],
-    bibcodes: Mapping[int | str, str],
+    texts: Sequence[Text],
 ) -> list[Detection]:
-    """Return one detection for each row; ``bibcodes`` by source, of those with a summary."""
+    """Return one detection for each row, with the bibcodes of the texts about its source."""
     n = len(arrays["counts"])
     columns: dict[str, Sequence[Any]] = {
         attribute: [None if _is_absent(value, none) else value for value in arrays[name].tolist()]
@@ -199,8 +205,14 @@ def detections_of(
     columns["simulated"] = arrays["simulated"].tolist()
     columns["source_class"] = _classes(file, arrays)
     columns["observed_at"] = _times(file, arrays)
-    columns["bibcodes"] = [
-        (bibcodes[x],) if x in bibcodes else () for x in arrays["source"].tolist()
+    bibcodes: defaultdict[int | None, tuple[str, ...]] = defaultdict(tuple)
+    for text in texts:
+        bibcodes[text.source] += (text.bibcode,)
+    columns["bibcodes"] = [bibcodes[index] for index in source.tolist()]
+    given = {name: arrays[name].tolist() for name in CATALOGUE if name in arrays}
+    columns["catalogue"] = [
+        {name: values[row] for name, values in given.items() if values[row] != CATALOGUE[name]}
+        for row in range(n)
     ]
     names = list(variables)
     columns["variables"] = [
@@ -209,6 +221,20 @@ def detections_of(
     ]
     rows = zip(*columns.values(), strict=True)
     return [Detection(**dict(zip(columns, row, strict=True))) for row in rows]
+
+
+def parts_of(file: str, arrays: Arrays, source: IntArray) -> list[str] | None:
+    """Return the part of the split that each source is in, None where the arrays do not say."""
+    if "part" not in arrays:
+        return None
+    parts = arrays["part"][np.unique(source, return_index=True)[1]]  # (n_source,)
+    wrong = np.flatnonzero(arrays["part"] != parts[source])
+    if len(wrong):
+        raise InvalidTableError(
+            f"{file}: part of rows {some(wrong)} (the first row is 0) is another than that of "
+            "other detections of the source: give them one part"
+        )
+    return [str(part) for part in parts.tolist()]
 
 
 def _is_absent(value: str | float, none: str | float) -> bool:

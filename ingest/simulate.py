@@ -12,7 +12,7 @@ from itertools import count
 import numpy as np
 import numpy.typing as npt
 
-from common.dataset import Dataset
+from common.dataset import Dataset, Text
 from common.errors import InputError
 from common.ports import Progress, no_progress
 from common.records import Detection, Summary
@@ -89,8 +89,10 @@ def simulate(n_detections: int, seed: int, progress: Progress = no_progress) -> 
         source=observations.source,
         variables={name: measured[name] for name in VARIABLE_NAMES},
         detections=_detections(seed, population, observations, measured, bibcodes),
-        summaries=summaries[:n_sources],
-        bibcodes=bibcodes,
+        texts=[
+            Text(source, bibcode, summary)
+            for source, (bibcode, summary) in enumerate(zip(bibcodes, summaries, strict=False))
+        ],
         simulated=True,
     )
 

@@ -89,7 +89,7 @@ class Pipeline:
     def ingest_dataset(
         self, dataset: Dataset, refused: Iterable[Refusal] = ()
     ) -> Iterator[Outcome]:
-        """Ingest a dataset: its summaries as papers, then its detections with spectrum and text."""
+        """Ingest a dataset: its texts as papers, then its detections with spectrum and text."""
         yield from map(Outcome.refused, refused)
         yield from self.ingest_papers(dataset.papers())
         order = np.argsort(dataset.source, kind="stable")
@@ -98,7 +98,7 @@ class Pipeline:
                 dataset.detections[row].key,
                 dataset.detections[row],
                 dataset.spectrum(row),
-                summary=dataset.summaries[dataset.source[row]],
+                summary=dataset.summary_of(int(dataset.source[row])),
             )
             for row in order.tolist()
         )

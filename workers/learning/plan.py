@@ -110,7 +110,10 @@ def check_enough(dataset: Dataset, notes: tuple[str, ...] = (), test: bool = Tru
         found[part] = min(sum(map(bool, texts)), len(distinct))
     if all(n >= FEWEST[part] for part, n in found.items()):
         return
-    n_spectra, paired = dataset.n_sources, sum(map(bool, map(dataset.texts_of, range(dataset.n_sources))))
+    n_spectra, paired = (
+        dataset.n_sources,
+        sum(map(bool, map(dataset.texts_of, range(dataset.n_sources)))),
+    )
     told = ", ".join(f"{n:,} of {FEWEST[part]} for {part}" for part, n in found.items())
     why = "".join(f"; {note}" for note in notes)
     raise InvalidTableError(

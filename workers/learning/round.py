@@ -199,6 +199,7 @@ class Round:
             shutil.rmtree(self.work.folder)
         return {**report, "report": str(filed)}
 
+
 def _end_former_change(store: Store, new: str, progress: Progress) -> None:
     """End the change of an earlier round, whose old model could be gone back to until now."""
     state = read_state(store)

@@ -11,6 +11,7 @@ from common.ports import Progress, no_progress
 from common.representations import Representations
 from ingest.dataset import read_dataset
 from ingest.mixing import mix_simulated
+from ingest.settings import IngestSettings
 from workers.learning.files import draft_of, write_text, writing
 from workers.learning.plan import Plan
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
 
 PLAN, DATASET = "plan.json", "dataset"
 _CHECKPOINTS, _BUNDLE, _REPORT = "checkpoints", "bundle", "report.json"
+
+_NO_LIMITS = IngestSettings(max_file_mb=1e9, max_text_characters=10**9)  # it is our own file
 
 Load = Callable[[Path], "ModelBundle"]
 Configure = Callable[["ModelBundle", Plan], "TrainingConfig"]
@@ -52,7 +55,7 @@ class Work:
         from encoders.evaluation.representations import represent
 
         plan = Plan.from_json(self.folder / PLAN)
-        dataset = read_dataset(self.folder / DATASET)
+        dataset = read_dataset(self.folder / DATASET, _NO_LIMITS)
         old = self._load(Path(plan.old_bundle))
         if not self.bundle.exists():
             self._train(dataset, old, plan, progress)

@@ -105,7 +105,7 @@ def test_a_dataset_is_evaluated_with_a_bundle(tmp_path, load_fake, summaries):
     load_fake()
     dataset = simulate(150, 0)
     if not summaries:
-        dataset = replace(dataset, summaries=[None] * dataset.n_sources)
+        dataset = replace(dataset, texts=())
     write_dataset(dataset, tmp_path / "pairs")
     result = run(tmp_path / "pairs", "--bundle", tmp_path, "--report", tmp_path / "report")
     assert result.exit_code == 0
@@ -163,6 +163,8 @@ def test_a_model_that_has_seen_the_test_split_is_not_believed(train_on, trained_
 
 class FakeBundle(FakeEncoder):
     """A bundle as far as an evaluation asks: vectors, shapes, and what it was trained on."""
+
+    embedder = None
 
     def __init__(self, train_on="split", dataset="elsewhere"):
         super().__init__()

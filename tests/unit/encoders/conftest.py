@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from common.binning import N_BINS
-from common.dataset import Dataset
+from common.dataset import Dataset, Text
 from common.ports import no_progress
 from common.records import Detection, Summary
 from encoders.config import TrainingConfig
@@ -51,16 +51,19 @@ def make_dataset(n_sources):
             "bb_kt": np.full(len(source), np.nan),
         },
         detections=[Detection(f"file/{i}", "CHANDRA", "ACIS") for i in range(len(source))],
-        summaries=[
-            Summary(
-                f"a {KINDS[s % 3]} source",
-                f"the spectrum is {KINDS[s % 3]}",
-                f"number {s} of the {KINDS[s % 3]} ones",
-                "simulated",
+        texts=[
+            Text(
+                s,
+                f"2020test.{s:04d}",
+                Summary(
+                    f"a {KINDS[s % 3]} source",
+                    f"the spectrum is {KINDS[s % 3]}",
+                    f"number {s} of the {KINDS[s % 3]} ones",
+                    "simulated",
+                ),
             )
             for s in range(n_sources)
         ],
-        bibcodes=[f"2020test.{s:04d}" for s in range(n_sources)],
         simulated=True,
     )
 

@@ -20,6 +20,10 @@ def spectra(dataset):
     return dataset.counts[:20], dataset.exposure_s[:20]
 
 
+def summaries_of(dataset):
+    return [text.summary for text in dataset.texts[:20]]
+
+
 def edit(path, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
@@ -29,7 +33,7 @@ def test_bundle_gives_equal_vectors_after_saving_and_loading(
 ):
     loaded = load(saved, embedder)
     assert loaded.model_id == bundle.model_id
-    summaries = dataset.summaries[:5]
+    summaries = [text.summary for text in dataset.texts[:5]]
     for one, other in (
         (bundle.encode_spectra(*spectra), loaded.encode_spectra(*spectra)),
         (bundle.encode_summaries(summaries), loaded.encode_summaries(summaries)),
@@ -48,7 +52,7 @@ def test_bundle_saved_again_is_the_same_bytes(saved, embedder, tmp_path):
 def test_vectors_have_the_widths_announced_and_unit_length(bundle, spectra, dataset):
     for vectors, own_width in (
         (bundle.encode_spectra(*spectra), bundle.spectrum_width),
-        (bundle.encode_summaries(dataset.summaries[:20]), bundle.text_width),
+        (bundle.encode_summaries(summaries_of(dataset)), bundle.text_width),
     ):
         assert vectors.own.shape == (20, own_width)
         assert vectors.shared.shape == (20, bundle.shared_width)
@@ -88,8 +92,8 @@ def test_the_order_of_sentences_does_not_matter(bundle):
 
 
 def test_texts_are_encoded_alike_alone_and_together(bundle, dataset):
-    together = bundle.encode_summaries(dataset.summaries[:20]).shared
-    alone = bundle.encode_summaries(dataset.summaries[7:8]).shared
+    together = bundle.encode_summaries(summaries_of(dataset)).shared
+    alone = bundle.encode_summaries(summaries_of(dataset)[7:8]).shared
     assert np.allclose(together[7], alone[0], atol=1e-5)
 
 

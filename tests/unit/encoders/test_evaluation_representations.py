@@ -17,7 +17,7 @@ class TableEncoder:
 
     def __init__(self, dataset):
         self._rows = {counts.tobytes(): row for row, counts in enumerate(dataset.counts)}
-        self._sources = {s.hash(): source for source, s in enumerate(dataset.summaries)}
+        self._sources = {text.summary.hash(): text.source for text in dataset.texts}
 
     def encode_spectra(self, counts, exposure_s, progress=no_progress):
         own = np.array([[self._rows[one.tobytes()], 1] for one in counts], dtype=np.float32)
@@ -55,8 +55,7 @@ def test_the_split_is_that_of_the_sources(dataset, encoder):
 
 
 def test_sources_without_summary_are_left_out_and_noted(dataset, encoder):
-    summaries = [None, *dataset.summaries[1:]]
-    found = represent(dataclasses.replace(dataset, summaries=summaries), encoder)
+    found = represent(dataclasses.replace(dataset, texts=dataset.texts[1:]), encoder)
     assert 0 not in found.source
     assert len(found.names) == len(dataset) - 2
     assert found.vectors["text"][:, 0].tolist() == found.source.tolist()
@@ -64,7 +63,7 @@ def test_sources_without_summary_are_left_out_and_noted(dataset, encoder):
 
 
 def test_a_dataset_without_summaries_has_spectra_only(dataset, encoder):
-    none = dataclasses.replace(dataset, summaries=[None] * dataset.n_sources)
+    none = dataclasses.replace(dataset, texts=())
     found = represent(none, encoder)
     assert tuple(found.vectors) == ("spectrum", "shared_spectrum")
     assert len(found.names) == len(dataset)

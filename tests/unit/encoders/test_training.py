@@ -60,8 +60,8 @@ def test_train_on_all_uses_everything_but_validation(dataset, config, embedder):
 
 
 def test_train_uses_spectra_without_summary_for_the_autoencoder_only(dataset, config, embedder):
-    some = [s if i % 2 else None for i, s in enumerate(dataset.summaries)]
-    bundle = train(dataclasses.replace(dataset, summaries=some), embedder, quick(config))
+    some = [text for text in dataset.texts if text.source % 2]
+    bundle = train(dataclasses.replace(dataset, texts=some), embedder, quick(config))
     sizes, metrics = bundle.manifest.split_sizes, bundle.manifest.metrics
     assert metrics["training_spectrum_to_text"]["candidates"] < sizes["training_sources"]
 
@@ -84,7 +84,7 @@ def test_train_reports_progress_of_every_stage_to_its_end(dataset, config, embed
 
 
 def test_train_refuses_a_dataset_without_summaries(dataset, config, embedder):
-    none = dataclasses.replace(dataset, summaries=[None] * dataset.n_sources)
+    none = dataclasses.replace(dataset, texts=())
     with pytest.raises(
         InvalidTableError, match="three kinds: 0 sources with a spectrum and a summ"
     ):
@@ -195,3 +195,8 @@ def test_training_from_an_autoencoder_of_another_shape_is_refused(
 ):
     with pytest.raises(BundleError, match="'width': 16"):
         train(dataset, embedder, dataclasses.replace(config, width=32), start=bundle)
+
+
+def test_train_refuses_a_dataset_for_tests(dataset, config, embedder):
+    with pytest.raises(InputError, match="three kinds is for tests only"):
+        train(dataclasses.replace(dataset, use="test"), embedder, config)

@@ -294,7 +294,7 @@ def test_fewer_than_one_trial_or_process_is_refused(search, study, trials, jobs)
 
 
 def test_too_few_pairs_are_refused(search, dataset):
-    none = replace(dataset, summaries=[None] * dataset.n_sources)
+    none = replace(dataset, texts=())
     with pytest.raises(InvalidTableError, match="0 sources with a spectrum and a summary"):
         search(dataset=none)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.dataset import Dataset, split_by_source
+from common.dataset import Dataset, Text, split_by_source
 from common.errors import InvalidTableError, NotFoundError
 from common.records import Detection, Summary, catalogue_key
 from common.source_class import normalise
@@ -69,9 +69,9 @@ def test_simbench_is_read_whole_and_splits_as_published(shared_data):
     test = split_by_source(dataset.n_sources)["test"]
     assert (len(test), np.isin(dataset.source, test).sum()) == (1_144, 1_719)
     assert dataset.detections[1].source_class == normalise("LMXB")
-    assert dataset.summaries[1].nature.startswith("This object is a neutron star")
-    assert dataset.summaries[1].method == "simulated"
-    assert dataset.bibcodes[1] == "simbench:1"
+    assert dataset.summary_of(1).nature.startswith("This object is a neutron star")
+    assert dataset.summary_of(1).method == "simulated"
+    assert dataset.texts[1].bibcode == "simbench:1"
     assert dataset.detections[1].bibcodes == ("simbench:1",)
 
 
@@ -92,7 +92,7 @@ def test_csc20_fits_are_grouped_by_name_under_their_catalogue_keys(shared_data):
     assert (first.telescope, first.instrument, first.obsid) == ("CHANDRA", "ACIS", 5479)
     assert first.source_name == "2CXO J062244.5-002044"
     assert dataset.n_sources == len({d.source_name for d in dataset.detections})
-    assert dataset.summaries == [None] * dataset.n_sources
+    assert dataset.texts == []
     assert np.isnan(dataset.variables["apec_kt"]).all()
     assert "apec_kt" not in first.variables
     assert len(dataset) + len(refusals) == 1_588
@@ -142,8 +142,8 @@ def test_source_labels_may_be_any_text_or_number(write):
         )
     )
     assert dataset.source.tolist() == [1, 0, 1]
-    assert dataset.summaries[0] is None
-    assert dataset.bibcodes == ["pairs:a", "2003A&A...402..477M"]
+    assert dataset.texts_of(0) == ()
+    assert [(text.source, text.bibcode) for text in dataset.texts] == [(1, "2003A&A...402..477M")]
     assert dataset.detections[2].bibcodes == ("2003A&A...402..477M",)
 
 
@@ -240,15 +240,25 @@ def datasets(draw):
     flags = draw(st.lists(st.booleans(), min_size=n, max_size=n))
     simulated = any(flags)
     methods = st.sampled_from(["given", "extractive", "simulated"])
-    summaries = [
-        draw(st.one_of(st.none(), st.builds(Summary, TEXT, TEXT, TEXT, methods)))
-        for _ in range(n_sources)
+    texts_of = [
+        [
+            Text(
+                source=i,
+                bibcode=f"2003A&A...402..{i}{j:02d}M",
+                summary=draw(st.builds(Summary, TEXT, TEXT, TEXT, methods)),
+                title=draw(st.one_of(st.just(""), TEXT)),
+                abstract=draw(st.one_of(st.just(""), TEXT)),
+                year=draw(st.one_of(st.none(), st.integers(1900, 2100))),
+                object=draw(st.one_of(st.none(), TEXT)),
+            )
+            for j in range(draw(st.integers(0, 3)))
+        ]
+        for i in (*range(n_sources), None)
     ]
+    bibcodes = [tuple(text.bibcode for text in texts) for texts in texts_of]
     name = draw(TEXT)
-    bibcodes = [
-        f"2003A&A...402..{i:03d}M" if summary else f"{name}:{i}"
-        for i, summary in enumerate(summaries)
-    ]
+    known = draw(st.lists(st.booleans(), min_size=n, max_size=n))
+    origins = draw(st.lists(st.sampled_from(["", "PHA"]), min_size=n, max_size=n))
     positions = st.one_of(st.none(), st.floats(-90, 90).map(abs))
     exposure_s = rng.uniform(1, 1e5, size=n)
     detections = [
@@ -267,7 +277,9 @@ def datasets(draw):
             exposure_s=float(exposure_s[row]),
             source_class=draw(st.sampled_from([(), normalise("Sy1"), normalise("LMXB")])),
             variables={k: float(v[row]) for k, v in variables.items() if np.isfinite(v[row])},
-            bibcodes=(bibcodes[source[row]],) if summaries[source[row]] else (),
+            catalogue=({} if known[row] else {"exposure_known": False})
+            | ({"origin": origins[row]} if origins[row] else {}),
+            bibcodes=bibcodes[source[row]],
             simulated=flags[row],
         )
         for row in range(n)
@@ -279,9 +291,9 @@ def datasets(draw):
         source=source,
         variables=variables,
         detections=detections,
-        summaries=summaries,
-        bibcodes=bibcodes,
+        texts=[text for texts in texts_of for text in texts],
         simulated=simulated,
+        use=draw(st.sampled_from(["any", "test"])),
     )
 
 
@@ -289,8 +301,8 @@ def assert_same(actual, expected):
     assert actual.name == expected.name
     assert actual.simulated == expected.simulated
     assert actual.detections == expected.detections
-    assert list(actual.summaries) == list(expected.summaries)
-    assert list(actual.bibcodes) == list(expected.bibcodes)
+    assert actual.use == expected.use
+    assert list(actual.texts) == list(expected.texts)
     np.testing.assert_array_equal(actual.counts, expected.counts)
     np.testing.assert_array_equal(actual.exposure_s, expected.exposure_s)
     np.testing.assert_array_equal(actual.source, expected.source)
@@ -308,9 +320,9 @@ def test_written_dataset_is_read_back_as_it_was(tmp_path_factory, dataset):
 
 def test_writing_again_replaces_the_whole_dataset(folder, write):
     write(summaries=[section_texts()], n=3)
-    smaller = replace(read_dataset(write(n=2, summaries=[section_texts()])), summaries=[None, None])
+    smaller = replace(read_dataset(write(n=2, summaries=[section_texts()])), texts=())
     write_dataset(smaller, folder)
-    assert read_dataset(folder).summaries == [None, None]
+    assert read_dataset(folder).texts == []
     assert sorted(p.name for p in folder.iterdir()) == [
         "dataset.json", "detections.npz", "summaries.jsonl",
     ]  # fmt: skip
@@ -318,8 +330,8 @@ def test_writing_again_replaces_the_whole_dataset(folder, write):
 
 def test_writing_sources_without_detections_is_refused(folder, write):
     dataset = read_dataset(write())
-    more = replace(dataset, summaries=[None] * 4, bibcodes=["a", "b", "c", "d"])
-    with pytest.raises(InvalidTableError, match="sources 3 have no detection"):
+    more = replace(dataset, source=np.array([0, 1, 3]))
+    with pytest.raises(InvalidTableError, match="sources 2 have no detection"):
         write_dataset(more, folder / "out")
 
 
@@ -367,7 +379,7 @@ def test_many_wrong_rows_are_counted(write):
 
 def test_summaries_written_by_a_language_model_keep_its_name(write):
     dataset = read_dataset(write(summaries=[section_texts(method="openai:gpt-4o-mini")]))
-    assert dataset.summaries[0].method == "openai:gpt-4o-mini"
+    assert dataset.summary_of(0).method == "openai:gpt-4o-mini"
 
 
 @pytest.mark.parametrize(
@@ -376,8 +388,11 @@ def test_summaries_written_by_a_language_model_keep_its_name(write):
         ([section_texts(source=7)], "line 1: source 7 is in no row"),
         ([section_texts(source=True)], "line 1: source True is in no row"),
         ([section_texts(source=[0])], "line 1: source .* is in no row"),
-        (["[1]"], "line 1: source None is in no row"),
-        ([section_texts(), section_texts()], "line 2: source 0 has a summary in line 1"),
+        (["[1]"], "line 1: no JSON object"),
+        ([section_texts(), section_texts()], "line 2: source 0 has a summary in line 1 .*pairs:0"),
+        ([section_texts(source=None)], "line 1: a text that belongs to no source needs a bibcode"),
+        ([section_texts(year="2003")], "line 1: year '2003' is no whole number"),
+        ([section_texts(title=["A"])], "line 1: title .* is no text"),
         ([section_texts(xray=" ")], "line 1: section xray is missing or empty"),
         ([section_texts(nature=None)], "line 1: section nature is missing or empty"),
         ([section_texts(nature="x" * 50_001)], "section nature has 50,001 characters"),
@@ -396,10 +411,13 @@ def test_summaries_that_cannot_be_used_are_refused_with_line_and_reason(write, l
 
 def test_sources_may_share_one_paper(write):
     same = [section_texts(bibcode="x"), section_texts(source=1, bibcode="x")]
-    assert read_dataset(write(summaries=same)).bibcodes[:2] == ["x", "x"]
+    texts = read_dataset(write(summaries=same)).texts
+    assert [(text.source, text.bibcode) for text in texts] == [(0, "x"), (1, "x")]
 
 
-@pytest.mark.parametrize("description", [[], "text", {"name": 3}, {"simulated": "no"}])
+@pytest.mark.parametrize(
+    "description", [[], "text", {"name": 3}, {"simulated": "no"}, {"use": "judging"}]
+)
 def test_description_of_other_types_is_refused(write, description):
     with pytest.raises(InvalidTableError, match=r"dataset\.json: expected an object"):
         read_dataset(write(description=description))

@@ -80,7 +80,7 @@ def test_detections_carry_the_values_of_the_table_and_never_nan(dataset):
 
 def test_records_are_unmistakably_simulated(dataset):
     assert len({detection.key for detection in dataset.detections}) == len(dataset)
-    assert len(set(dataset.bibcodes)) == dataset.n_sources
+    assert len({text.bibcode for text in dataset.texts}) == dataset.n_sources
     for detection, source in zip(dataset.detections, dataset.source, strict=True):
         assert detection.simulated
         assert detection.key.startswith("simulated/11/")
@@ -88,10 +88,11 @@ def test_records_are_unmistakably_simulated(dataset):
         assert len(detection.source_name) == len("SIM J123456.7-012345")
         assert detection.telescope == "SIMULATED"
         assert detection.release is None
-        assert detection.bibcodes == (dataset.bibcodes[source],)
+        assert detection.bibcodes == (dataset.texts[source].bibcode,)
         assert -90 <= detection.dec_deg <= 90
         assert 0 <= detection.ra_deg < 360
-    assert all(len(code) == 19 and code.startswith("2026Sim.00011") for code in dataset.bibcodes)
+    codes = [text.bibcode for text in dataset.texts]
+    assert all(len(code) == 19 and code.startswith("2026Sim.00011") for code in codes)
 
 
 def test_detections_of_a_source_share_its_name_position_and_class(dataset):
@@ -113,7 +114,7 @@ def test_simulation_repeats_itself_and_a_longer_one_begins_with_the_shorter(data
     calls = []
     short, again = simulate(25, 11), simulate(25, 11, lambda *call: calls.append(call))
     assert list(short.detections) == list(again.detections)
-    assert list(short.summaries) == list(dataset.summaries[: short.n_sources])
+    assert list(short.texts) == list(dataset.texts[: short.n_sources])
     np.testing.assert_array_equal(short.counts, dataset.counts[:25])
     for name, values in short.variables.items():
         np.testing.assert_array_equal(values, again.variables[name])
@@ -234,7 +235,7 @@ def test_second_section_quotes_the_photon_index_with_small_scatter():
 
 def test_texts_are_varied_complete_and_never_call_themselves_simulated(dataset):
     for name in ("nature", "xray", "interpretation"):
-        sections = [getattr(summary, name) for summary in dataset.summaries]
+        sections = [getattr(text.summary, name) for text in dataset.texts]
         assert len(set(sections)) > 0.5 * len(sections), name
         for section in sections:
             assert section
@@ -242,7 +243,7 @@ def test_texts_are_varied_complete_and_never_call_themselves_simulated(dataset):
             assert "{" not in section
             assert "simulat" not in section.lower()
             assert "nan" not in section.split()
-    assert {summary.method for summary in dataset.summaries} == {"simulated"}
+    assert {text.summary.method for text in dataset.texts} == {"simulated"}
 
 
 def test_every_kind_has_its_phrases():

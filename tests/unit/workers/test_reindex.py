@@ -317,7 +317,7 @@ def test_ingesting_them_again_completes_them(store, dataset):
     store.delete_points(SPECTRA, [lost.id])
     reindex(store).run()
     item = DetectionItem(
-        "3", lost, dataset.spectrum(3), summary=dataset.summaries[dataset.source[3]]
+        "3", lost, dataset.spectrum(3), summary=dataset.summary_of(dataset.source[3])
     )
     list(open_pipeline(store).ingest_items([item]))
     assert incomplete(store) == []
