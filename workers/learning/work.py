@@ -22,8 +22,6 @@ if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
 PLAN, DATASET = "plan.json", "dataset"
 _CHECKPOINTS, _BUNDLE, _REPORT = "checkpoints", "bundle", "report.json"
 
-_NO_LIMITS = IngestSettings(max_file_mb=1e9, max_text_characters=10**9)  # it is our own file
-
 Load = Callable[[Path], "ModelBundle"]
 Configure = Callable[["ModelBundle", Plan], "TrainingConfig"]
 
@@ -55,7 +53,8 @@ class Work:
         from encoders.evaluation.representations import represent
 
         plan = Plan.from_json(self.folder / PLAN)
-        dataset = read_dataset(self.folder / DATASET, _NO_LIMITS)
+        no_limits = IngestSettings(max_file_mb=1e9, max_text_characters=10**9)
+        dataset = read_dataset(self.folder / DATASET, no_limits)
         old = self._load(Path(plan.old_bundle))
         if not self.bundle.exists():
             self._train(dataset, old, plan, progress)
