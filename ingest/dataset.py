@@ -27,6 +27,7 @@ from ingest.dataset_rows import (
     concepts_of,
     detections_of,
     keys_of,
+    parts_of,
     releases_of,
     simulated_rows,
     some,
@@ -128,6 +129,7 @@ def read_pairs(
         simulated=simulated,
         concepts=concepts_of(file, arrays),
         use=description.use,
+        parts=parts_of(file, arrays, source),
     )
     return dataset, list(ambiguous.values())
 
@@ -165,6 +167,8 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
         given = [d.catalogue.get(name, default) for d in detections]
         if any(value != default for value in given):
             arrays[name] = np.array(given)
+    if dataset.parts is not None:
+        arrays["part"] = np.array(dataset.parts, dtype=np.str_)[dataset.source]
     lines = [line_of(text) for text in dataset.texts]
     description: dict[str, str | bool] = {"name": dataset.name, "simulated": dataset.simulated}
     if dataset.use != "any":

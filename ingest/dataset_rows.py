@@ -53,6 +53,7 @@ KINDS: Final[Mapping[str, str]] = {
     "concepts": "U",
     "exposure_known": "b",
     "origin": "U",
+    "part": "U",
     **{name: _KIND_OF_NONE[type(none)] for name, (_, none) in ATTRIBUTES.items()},
     **dict.fromkeys(VARIABLE_NAMES, _NUMBER),
 }
@@ -232,6 +233,20 @@ def detections_of(
     ]
     rows = zip(*columns.values(), strict=True)
     return [Detection(**dict(zip(columns, row, strict=True))) for row in rows]
+
+
+def parts_of(file: str, arrays: Arrays, source: IntArray) -> list[str] | None:
+    """Return the part of the split that each source is in, None where the arrays do not say."""
+    if "part" not in arrays:
+        return None
+    parts = arrays["part"][np.unique(source, return_index=True)[1]]  # (n_source,)
+    wrong = np.flatnonzero(arrays["part"] != parts[source])
+    if len(wrong):
+        raise InvalidTableError(
+            f"{file}: part of rows {some(wrong)} (the first row is 0) is another than that of "
+            "other detections of the source: give them one part"
+        )
+    return [str(part) for part in parts.tolist()]
 
 
 def _is_absent(value: str | float, none: str | float) -> bool:

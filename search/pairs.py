@@ -147,6 +147,8 @@ def _links(
     off_topic: set[str] = set()
     for paper in _papers(store):
         summary = stored_summary(paper)
+        if not all(section.strip() for section in summary.sections()):
+            continue
         digest = summary.hash()
         if paper.get(TOPIC, 1.0) < ON_TOPIC:
             off_topic.add(digest)

@@ -9,7 +9,7 @@ from common.dataset import Dataset, detections_of
 from common.errors import InvalidTableError
 from common.ports import Encoder, Progress, no_progress
 from common.records import Detection
-from common.representations import PARTS, REPRESENTATIONS, Representations
+from common.representations import PARTS, REPRESENTATIONS, Representations, Texts
 
 IntArray = npt.NDArray[np.int64]
 
@@ -38,8 +38,7 @@ def represent(
     InvalidTableError
         If nothing is left to encode, or one source is named twice in different splits.
     """
-    summary_of = [dataset.summary_of(source) for source in range(dataset.n_sources)]
-    has_summary = np.flatnonzero([summary is not None for summary in summary_of])
+    has_summary = np.flatnonzero([bool(dataset.texts_of(i)) for i in range(dataset.n_sources)])
     used = detections_of(dataset, has_summary)
     notes = []
     if not len(used):
@@ -54,13 +53,18 @@ def represent(
     _refuse_sources_named_twice(dataset, split)
     spectra = encoder.encode_spectra(dataset.counts[used], dataset.exposure_s[used], progress)
     vectors = {"spectrum": spectra.own, "shared_spectrum": spectra.shared}
+    all_texts = None
     if len(has_summary):
         sources, own = np.unique(dataset.source[used], return_inverse=True)  # own: (n,)
-        summaries = [s for s in map(summary_of.__getitem__, sources) if s is not None]
-        texts = encoder.encode_summaries(summaries, progress)
-        shared_text = texts.shared[own]
-        vectors |= {"text": texts.own[own], "shared_text": shared_text}
+        texts_of = [dataset.texts_of(source) for source in sources.tolist()]
+        texts = encoder.encode_summaries([t.summary for of in texts_of for t in of], progress)
+        about = np.repeat(np.arange(len(sources)), [len(of) for of in texts_of])
+        first = np.searchsorted(about, own)  # where one text stands for a source, it is its first
+        shared_text = texts.shared[first]
+        vectors |= {"text": texts.own[first], "shared_text": shared_text}
         vectors["both"] = np.hstack([spectra.shared, shared_text])
+        if len(about) > len(sources):
+            all_texts = Texts(texts.shared, sources[about])
     detections = [dataset.detections[row] for row in used]
     return Representations(
         dataset=dataset.name,
@@ -75,6 +79,7 @@ def represent(
         counts=dataset.counts[used].sum(axis=1),
         split={part: np.flatnonzero(np.isin(dataset.source[used], split[part])) for part in PARTS},
         notes=tuple(notes),
+        texts=all_texts,
     )
 
 

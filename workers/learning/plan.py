@@ -110,14 +110,12 @@ def check_enough(dataset: Dataset, notes: tuple[str, ...] = (), test: bool = Tru
         found[part] = min(sum(map(bool, texts)), len(distinct))
     if all(n >= FEWEST[part] for part, n in found.items()):
         return
-    n_spectra, paired = (
-        dataset.n_sources,
-        sum(map(bool, map(dataset.texts_of, range(dataset.n_sources)))),
-    )
+    n = dataset.n_sources
+    paired = sum(bool(dataset.texts_of(source)) for source in range(n))
     told = ", ".join(f"{n:,} of {FEWEST[part]} for {part}" for part, n in found.items())
     why = "".join(f"; {note}" for note in notes)
     raise InvalidTableError(
-        f"{dataset.name} has too few pairs to learn from: {n_spectra:,} sources with a spectrum, "
+        f"{dataset.name} has too few pairs to learn from: {n:,} sources with a spectrum, "
         f"{paired:,} of them with a text; by the hash of their names, sources with a text of "
         f"their own: {told}{why}. Ingest papers about more sources, until about "
         f"{ABOUT_ENOUGH} have both"

@@ -11,6 +11,7 @@ from common.ports import Progress, no_progress
 from common.representations import Representations
 from ingest.dataset import read_dataset
 from ingest.mixing import mix_simulated
+from ingest.settings import IngestSettings
 from workers.learning.files import draft_of, write_text, writing
 from workers.learning.plan import Plan
 
@@ -52,7 +53,8 @@ class Work:
         from encoders.evaluation.representations import represent
 
         plan = Plan.from_json(self.folder / PLAN)
-        dataset = read_dataset(self.folder / DATASET)
+        no_limits = IngestSettings(max_file_mb=1e9, max_text_characters=10**9)
+        dataset = read_dataset(self.folder / DATASET, no_limits)
         old = self._load(Path(plan.old_bundle))
         if not self.bundle.exists():
             self._train(dataset, old, plan, progress)

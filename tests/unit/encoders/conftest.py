@@ -1,36 +1,15 @@
-import hashlib
-
 import numpy as np
 import pytest
 import torch
+from word_embedder import WordEmbedder
 
 from common.binning import N_BINS
 from common.dataset import Dataset, Text
-from common.ports import no_progress
 from common.records import Detection, Summary
 from encoders.config import TrainingConfig
 from encoders.training import train
 
 KINDS = ("soft", "hard", "absorbed")
-
-
-class WordEmbedder:
-    """A text model without weights: the sum of one fixed vector per word, of unit length."""
-
-    def __init__(self, name="hashed-words", width=16):
-        self.name = name
-        self.width = width
-        self.asked = 0
-
-    def embed(self, texts, progress=no_progress):
-        self.asked += len(texts)
-        progress("embedding texts", len(texts), len(texts))
-        rows = np.array([sum(map(self._word, text.lower().split() or [""])) for text in texts])
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-    def _word(self, word):
-        seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big")
-        return np.random.default_rng(seed).normal(size=self.width)
 
 
 def make_dataset(n_sources):
