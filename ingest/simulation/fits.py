@@ -20,7 +20,7 @@ FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-MIN_COUNTS = 40  # fainter spectra are not fitted
+MIN_COUNTS = 20  # fainter spectra are not fitted
 
 _CHUNK = 256  # spectra: a chunk's likelihoods of all templates stay in memory together
 _STEPS, _REACH, _RIDGE = 4, 1.0, 0.05  # of the search between templates, in units of their grid
@@ -74,9 +74,9 @@ def _coarse(counts: FloatArray) -> FloatArray:
 
 
 GRIDS: tuple[Grid, ...] = (
-    Grid("powlaw", models.power_law, {"gamma": np.arange(-2.0, 8.01, 0.2)}),
+    Grid("powlaw", models.power_law, {"gamma": np.arange(-3.0, 10.01, 0.25)}),
     Grid("bb", models.black_body, {"kt": np.geomspace(0.04, 6.0, 36)}),
-    Grid("brems", models.bremsstrahlung, {"kt": np.geomspace(0.08, 90.0, 36)}),
+    Grid("brems", models.bremsstrahlung, {"kt": np.geomspace(0.08, 100.0, 36)}),
     Grid(
         "apec",
         models.plasma,
@@ -89,7 +89,9 @@ GRIDS: tuple[Grid, ...] = (
 )
 
 
-def fit_spectra(counts: FloatArray, background: FloatArray, response: Response) -> dict[str, FloatArray]:
+def fit_spectra(
+    counts: FloatArray, background: FloatArray, response: Response
+) -> dict[str, FloatArray]:
     """Fit the four catalogue models to spectra taken with one response.
 
     Parameters
