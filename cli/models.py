@@ -1,4 +1,4 @@
-"""``chandra-search simulate``, ``train`` and ``evaluate``: datasets and model bundles."""
+"""``chandra-search train`` and ``evaluate``: model bundles."""
 
 import shutil
 from dataclasses import replace
@@ -16,9 +16,6 @@ from common.calibration import write_calibration
 from common.errors import InputError
 from encoders.config import Profile, RecipeName, TrainingConfig, config_of
 from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
-from ingest.dataset import write_dataset
-from ingest.simulate import simulate as simulate_dataset
-from ingest.simulation.population import PopulationName
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
     from encoders.bundle import ModelBundle
@@ -44,31 +41,6 @@ Start = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal results.")]
 
 
-def simulate(
-    out: Annotated[
-        Path, typer.Option(help="Folder to write the dataset to; must be new or empty.")
-    ],
-    n: Annotated[int, typer.Option("--n", min=1, max=100_000, help="Number of detections.")] = 2000,
-    seed: Seed = 0,
-    population: Annotated[
-        PopulationName,
-        typer.Option(
-            help="catalogue: kinds, counts and instruments as in the Chandra Source Catalog; even: "
-            "all kinds alike, 20 to 1e6 counts, instruments of six observatories."
-        ),
-    ] = "catalogue",
-) -> None:
-    """Simulate detections with spectra, catalogue values and summaries, all labelled simulated.
-
-    Example: chandra-search simulate --n 12000 --out simulated/
-    """
-    _refuse_full_folder(out)
-    with stages() as progress:
-        dataset = simulate_dataset(n, seed, progress, population)
-    write_dataset(dataset, out)
-    say(f"{len(dataset):,} simulated detections of {dataset.n_sources:,} sources in {out}")
-
-
 def train(
     path: DatasetPath,
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must be new or empty.")],
@@ -92,7 +64,7 @@ def train(
     """
     checkpoints = out / CHECKPOINTS
     if not checkpoints.is_dir():
-        _refuse_full_folder(out)
+        refuse_full_folder(out)
     from encoders.search_space import read_settings  # optuna takes a while to load
 
     changes = read_settings(settings, recipe) if settings else {}
@@ -221,6 +193,7 @@ def load_start(start: str | None, config: TrainingConfig) -> "ModelBundle | None
     return None if start == NONE else load(SHIPPED_BUNDLE if start == SHIPPED else Path(start))
 
 
-def _refuse_full_folder(out: Path) -> None:
+def refuse_full_folder(out: Path) -> None:
+    """Raise if a folder to write to has something in it."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is not an empty folder: give another --out")

@@ -146,14 +146,10 @@ def _measure(observations: Observations, progress: Progress) -> dict[str, FloatA
         if len(rows) == 0:
             continue
         counts, background = observations.counts[rows], observations.background[rows]
-        share = background / np.maximum(counts.sum(axis=1), 1.0)
-        expected = background[:, None] * (
-            observations.background_mix[rows] @ background_shapes(response)
-        )
+        shapes = observations.background_mix[rows] @ background_shapes(response)
+        expected = background[:, None] * shapes
         columns = measure_bands(counts, expected, response)
-        # Fits know one background of each response: another one is exchanged for it.
-        exchanged = counts - expected + background[:, None] * response.background
-        for name, values in (columns | fit_spectra(exchanged, share, response)).items():
+        for name, values in (columns | fit_spectra(counts, expected, response)).items():
             measured.setdefault(name, np.full(len(observations), np.nan))[rows] = values
         done += len(rows)
         progress("measure spectra", done, len(observations))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
 from common.binning import N_BINS
 from ingest.simulation.backgrounds import SHAPES
@@ -17,8 +18,14 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 _SHARE_BY_NUMBER = (0.61, 0.295, 0.08, 0.012, 0.002, 0.001)  # sources with 1 to 6 detections
-_MEDIAN_COUNTS, _MIN_COUNTS, _MAX_COUNTS = 300.0, 20.0, 20_000.0
-_BACKGROUND_PER_KS = 0.15  # counts, median over apertures
+# Net counts of the Chandra Source Catalog's detections of at least 40, ACIS only, and their quantiles.
+_COUNTS = (40.0, 41.0, 43.0, 52.0, 108.0, 800.0, 5300.0, 50_000.0, 370_000.0)
+_QUANTILES = (0.0, 0.01, 0.05, 0.16, 0.5, 0.84, 0.95, 0.99, 1.0)
+_SAME_SOURCE = 0.8  # correlation of the brightness of two detections of a source
+_MEDIAN_EXPOSURE_S, _EXPOSURE_SPREAD = 3.3e4, 1.15
+_MIN_EXPOSURE_S, _MAX_EXPOSURE_S = 1.4e3, 1.85e5
+_BACKGROUND_PER_KS = 0.35  # counts, median over apertures, which grow off axis
+_BACKGROUND_SPREAD = 1.4
 _WIDE_COUNTS = np.array([(20.0, 2e3), (2e3, 1e6), (1e6, 1e7)])
 _WIDE_SHARES = (0.5, 0.48, 0.02)
 _MAX_BACKGROUND = 0.6
@@ -124,7 +131,8 @@ def observe(
     number = rng.choice(len(_SHARE_BY_NUMBER), p=_SHARE_BY_NUMBER, size=len(population)) + 1
     source = np.repeat(np.arange(len(population)), number)
     n = len(source)
-    exposure_s = np.round(np.exp(rng.normal(np.log(3e4), 0.8, size=n)).clip(2e3, 1.5e5), 1)
+    exposure_s = np.exp(rng.normal(np.log(_MEDIAN_EXPOSURE_S), _EXPOSURE_SPREAD, size=n))
+    exposure_s = np.round(exposure_s.clip(_MIN_EXPOSURE_S, _MAX_EXPOSURE_S), 1)
     # Half of the wide observations are ACIS's; a catalogue has no others.
     response = rng.integers(N_ACIS, size=n)
     if conditions.n_responses > N_ACIS:
@@ -167,12 +175,14 @@ def _catalogue_counts(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return net counts, background counts and its mix as a catalogue of faint sources has them."""
     n = len(source)
-    brightness = rng.normal(0.0, 0.95, size=source[-1] + 1)[source] + rng.normal(0.0, 0.5, size=n)
-    expected = (_MEDIAN_COUNTS * np.exp(brightness)).clip(_MIN_COUNTS, _MAX_COUNTS)
-    background = exposure_s / 1e3 * _BACKGROUND_PER_KS * np.exp(rng.normal(size=n))
+    brightness = np.sqrt(_SAME_SOURCE) * rng.normal(size=source[-1] + 1)[source]
+    brightness += np.sqrt(1 - _SAME_SOURCE) * rng.normal(size=n)
+    expected = np.exp(np.interp(ndtr(brightness), _QUANTILES, np.log(_COUNTS)))
+    background = exposure_s / 1e3 * _BACKGROUND_PER_KS
+    background *= np.exp(rng.normal(0.0, _BACKGROUND_SPREAD, size=n))
     mix = np.zeros((n, 1 + len(SHAPES)))
     mix[:, 0] = 1.0
-    return expected, np.minimum(background, 0.3 * expected), mix
+    return expected, np.minimum(background, 0.8 * expected), mix
 
 
 def _wide_counts(
