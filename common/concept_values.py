@@ -35,7 +35,8 @@ _INDEX_CUE = re.compile(
 _LORENTZ = re.compile(r"lorentz", re.IGNORECASE)
 _UNIT = re.compile(r"(?:[\s\u00b1+/_^,()-]|\d|\.(?=\d)|pm\b)*(keV|eV|MK|K)(?![\w'])")
 _TEMPERATURE_CUE = re.compile(
-    r"(?:\bk_?\s*B?\s*T|[Tt]emperature|\bT\s*=|\bheated to|\b(?:gas|plasma) (?:of|at|with))[^;]{0,40}$"
+    r"(?:\bk_?\s*B?\s*T|[Tt]emperature|\bT\s*=|\bheated to|\b(?:gas|plasma) (?:of|at|with))"
+    r"[^;]{0,40}$"
 )
 _PLASMA_AFTER = re.compile(
     r"(?:[\s-]+[A-Za-z]+){0,2}?[\s-]+(?:plasma|gas|thermal|bremss|APEC|apec|MEKAL|mekal|ICM|intra"

@@ -54,7 +54,7 @@ class ConceptText(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Texts:
-    """n texts: sentences (s, d), their rows (n, longest), targets and weights (n, N), topic (n,)."""
+    """n texts: sentences (s, d), their rows (n, longest), targets, weights (n, N), topic (n,)."""
 
     sentences: Tensor
     of_text: Tensor
@@ -297,7 +297,7 @@ def _platt(logits: Tensor, target: Tensor) -> tuple[float, float]:
         optimizer.zero_grad()
         value = functional.binary_cross_entropy_with_logits(line[0] * logits + line[1], soft)
         value.backward()  # type: ignore[no-untyped-call]
-        return float(value)
+        return float(value.detach())
 
     optimizer.step(loss)
     slope, offset = line.detach().tolist()
