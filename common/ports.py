@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,10 @@ class TextVectors(Vectors):
     """
 
     topic_probability: Float32Array
+
+
+MIN_TOPIC: Final = 0.5
+"""Least `TextVectors.topic_probability` of a text that counts as about X-ray sources."""
 
 
 class TextEmbedder(Protocol):

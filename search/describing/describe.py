@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from common.errors import InputError, NotFoundError, UnavailableError
+from common.ports import MIN_TOPIC
 from search.describing.claims import objection
 from search.describing.evidence import Evidence, gather
 from search.describing.template import Section, template
 from search.describing.writing import TOPICS, Writer
 from search.filters import PaperFilter
-from search.queries.topic import MIN_TOPIC
 from search.results import (
     Arrange,
     Classification,

@@ -6,17 +6,15 @@ papers compared among themselves are not: who asks for the weather shall find it
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from qdrant_client import models
 
+from common.ports import MIN_TOPIC
 from search.filters import DetectionFilter, PaperFilter
 from search.schema import TOPIC_PROBABILITY
 
 FilterT = TypeVar("FilterT", DetectionFilter | PaperFilter | None, PaperFilter | None)
-
-MIN_TOPIC: Final = 0.5
-"""Probability of being about X-ray sources that papers have by default."""
 
 
 def by_default(query_filter: FilterT) -> FilterT:
