@@ -55,6 +55,14 @@ class Text:
     object: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A short question, and the SIMBAD type whose spectra should come first."""
+
+    source_class: str
+    question: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
     """Detections with spectra, catalogue variables, and texts about their sources.
