@@ -1,6 +1,7 @@
 """``chandra-search train`` and ``evaluate``: model bundles."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +13,16 @@ from cli.evaluation import is_store, print_evaluation, represent_store, seen_in_
 from cli.options import AsJson
 from cli.output import print_json, say, stages
 from cli.recipes import ProfileOption, RecipeOption
+from cli.words import read_words
 from common.calibration import write_calibration
 from common.errors import InputError
-from encoders.config import Profile, RecipeName, TrainingConfig, config_of
+from encoders.config import (
+    BRIDGE_SHARE_OF_WORDS,
+    Profile,
+    RecipeName,
+    TrainingConfig,
+    config_of,
+)
 from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
@@ -50,6 +58,20 @@ def train(
     settings: Annotated[
         Path | None, typer.Option(help="Settings that `chandra-search tune --out FILE` has found.")
     ] = None,
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Real titles and abstracts to learn words and the topic from, JSON lines, .gz "
+            "allowed, see docs/reference/corpus-format.md; a fifth of them is held out for good. "
+            "May be repeated."
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DATASET", help="Leave out texts of --corpus that name an object of it."
+        ),
+    ] = None,
     text_model: TextModel = DEFAULT_TEXT_MODEL,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -69,7 +91,7 @@ def train(
 
     changes = read_settings(settings, recipe) if settings else {}
     config = config_of(recipe, profile, seed=seed, **changes)
-    bundle = _train(path, config, start, text_model, checkpoints)
+    bundle = _train(path, config, start, text_model, checkpoints, corpus or (), exclude or ())
     bundle.save(out)
     _calibrate(bundle, path, out)
     shutil.rmtree(checkpoints, ignore_errors=True)  # only now is the training safe
@@ -149,6 +171,8 @@ def _train(
     start: str | None,
     text_model: str,
     checkpoints: Path | None = None,
+    corpus: Sequence[Path] = (),
+    exclude: Sequence[Path] = (),
 ) -> "ModelBundle":
     from encoders import training
 
@@ -157,9 +181,12 @@ def _train(
         raise InputError("profile quick trains no autoencoder: give a bundle as --start")
     embedder = open_embedder(text_model)
     with stages() as progress:
+        words = read_words(corpus, exclude, embedder, progress)
+        if words and config.bridge_share is None:
+            config = replace(config, bridge_share=BRIDGE_SHARE_OF_WORDS)
         dataset = read_with_texts(path, embedder, progress)
         return training.train(
-            dataset, embedder, config, progress, start=begin, checkpoints=checkpoints
+            dataset, embedder, config, progress, start=begin, checkpoints=checkpoints, words=words
         )
 
 

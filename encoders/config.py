@@ -7,6 +7,11 @@ from types import MappingProxyType
 from typing import Any, Literal, Self
 
 BRIDGE_SHARES = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6)
+"""Tried where there are real pairs, or simulated ones alone, to choose by."""
+
+BRIDGE_SHARE_OF_WORDS = 0.75
+"""Where words come from a corpus and pairs from simulation: such pairs cannot tell what real ones
+need (docs/decisions/0013-concepts.md)."""
 
 
 @dataclass(frozen=True, slots=True)
