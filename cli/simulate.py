@@ -1,4 +1,4 @@
-"""``chandra-search simulate``: datasets with spectra, values and summaries, and how real they are."""
+"""``chandra-search simulate``: datasets of spectra, values and summaries; how real they are."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -93,8 +93,8 @@ def compare(
         )
     if not compared:
         raise InvalidTableError(
-            f"{table}: nothing to compare with: of {COUNTS} (net counts, {MIN_COUNTS:g} at least) and "
-            f"any of {', '.join(COMPARED[:3])}, … there have to be {MIN_VALUES} values"
+            f"{table}: nothing to compare with: give a table in which {MIN_VALUES} rows or more have "
+            f"{COUNTS} (net counts, {MIN_COUNTS:g} at least) and one of {', '.join(COMPARED[:3])}, …"
         )
     return compared
 

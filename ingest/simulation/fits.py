@@ -24,7 +24,8 @@ MIN_COUNTS = 20  # fainter spectra are not fitted
 
 _CHUNK = 256  # spectra: a chunk's likelihoods of all templates stay in memory together
 _STEPS, _REACH, _RIDGE = 4, 1.0, 0.05  # of the search between templates, in units of their grid
-_COUNTS_PER_GROUP, _MIN_GROUPS, _MAX_GROUPS = 12, 8, 100
+_COUNTS_PER_GROUP, _MIN_GROUPS, _MAX_GROUPS = 16, 8, 100
+_CHANNELS = 430  # of the real pipeline: it has no more groups
 # Fits see bins of 38 eV up to 2 keV and of 75 eV above: a CCD resolves no more.
 _FIRST_BINS = np.concatenate([np.arange(0, 80, 2), np.arange(80, N_BINS, 4)])
 # Shares of background for which templates are folded. The background of a spectrum is exchanged for
@@ -215,4 +216,7 @@ def _reduced_cash(counts: FloatArray, shape: FloatArray, n_free: int) -> FloatAr
     ratio = np.where(observed > 0, observed / np.maximum(expected, 1e-12), 1.0)
     cash = 2 * (expected - observed + observed * np.log(ratio)).sum(axis=1)
     freedom = (expected > 0).sum(axis=1) - n_free
-    return np.asarray(cash / np.maximum(freedom, 1))
+    # Where the real pipeline would have more groups, these add what they are expected to.
+    real_freedom = np.clip(total[:, 0] // _COUNTS_PER_GROUP, 0, _CHANNELS) - n_free
+    finer = np.maximum(real_freedom - freedom, 0)
+    return np.asarray((cash + finer) / np.maximum(freedom + finer, 1))

@@ -26,7 +26,8 @@ class Kind:
     (``reflected``, share of the photons that meet it). Lines have equivalent widths, at rest:
     ``iron_ew_kev`` at ``iron_kev``, and families of lines (``models.FAMILIES``).
 
-    ``concepts`` are true of every member besides those of its class.
+    ``brightness`` is how much brighter than usual the detections of a catalogue are, in standard
+    deviations of all. ``concepts`` are true of every member besides those of its class.
     """
 
     name: str
@@ -56,4 +57,5 @@ class Kind:
     body: Range = (0.0, 0.0)
     body_kt: Range = (1.0, 1.0)
     rms: Range = (0.0, 0.15)
+    brightness: float = 0.0
     concepts: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -12,19 +13,18 @@ from ingest.simulation.backgrounds import SHAPES
 from ingest.simulation.distortions import area_errors, shift_energies
 from ingest.simulation.instrument import EPOCH_YEARS, N_ACIS, Response, responses
 from ingest.simulation.measure import draw_light_curves
-from ingest.simulation.population import Population
+from ingest.simulation.population import KINDS, WEIGHTS, Population
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 _SHARE_BY_NUMBER = (0.61, 0.295, 0.08, 0.012, 0.002, 0.001)  # sources with 1 to 6 detections
-# Net counts of the Chandra Source Catalog's detections of at least 40, ACIS only, and their quantiles.
-_COUNTS = (40.0, 41.0, 43.0, 52.0, 108.0, 800.0, 5300.0, 50_000.0, 370_000.0)
+# Net counts of detections of the Chandra Source Catalog of at least 40, and their quantiles.
+_COUNTS = (40.0, 41.0, 43.0, 50.0, 100.0, 700.0, 4800.0, 50_000.0, 370_000.0)
 _QUANTILES = (0.0, 0.01, 0.05, 0.16, 0.5, 0.84, 0.95, 0.99, 1.0)
 _SAME_SOURCE = 0.8  # correlation of the brightness of two detections of a source
-_MEDIAN_EXPOSURE_S, _EXPOSURE_SPREAD = 3.3e4, 1.15
-_MIN_EXPOSURE_S, _MAX_EXPOSURE_S = 1.4e3, 1.85e5
-_BACKGROUND_PER_KS = 0.35  # counts, median over apertures, which grow off axis
+_EXPOSURES_S = (8.5e2, 3.2e3, 4e3, 7.6e3, 3.5e4, 8.3e4, 1.5e5, 1.74e5, 1.84e5)  # likewise
+_BACKGROUND_PER_KS = 0.6  # counts, median over apertures, which grow off axis
 _BACKGROUND_SPREAD = 1.4
 _WIDE_COUNTS = np.array([(20.0, 2e3), (2e3, 1e6), (1e6, 1e7)])
 _WIDE_SHARES = (0.5, 0.48, 0.02)
@@ -131,15 +131,15 @@ def observe(
     number = rng.choice(len(_SHARE_BY_NUMBER), p=_SHARE_BY_NUMBER, size=len(population)) + 1
     source = np.repeat(np.arange(len(population)), number)
     n = len(source)
-    exposure_s = np.exp(rng.normal(np.log(_MEDIAN_EXPOSURE_S), _EXPOSURE_SPREAD, size=n))
-    exposure_s = np.round(exposure_s.clip(_MIN_EXPOSURE_S, _MAX_EXPOSURE_S), 1)
+    exposure_s = np.exp(np.interp(rng.uniform(size=n), _QUANTILES, np.log(_EXPOSURES_S)))
+    exposure_s = np.round(exposure_s, 1)
     # Half of the wide observations are ACIS's; a catalogue has no others.
     response = rng.integers(N_ACIS, size=n)
     if conditions.n_responses > N_ACIS:
         other = rng.integers(N_ACIS, conditions.n_responses, size=n)
         response = np.where(rng.uniform(size=n) < 0.5, response, other)
     draw = _wide_counts if conditions.wide else _catalogue_counts
-    expected, background, mix = draw(rng, source, exposure_s)
+    expected, background, mix = draw(rng, population.kind[source], source, exposure_s)
     mean = np.empty((n, N_BINS))
     sky = np.empty((n, N_BINS))
     for index, instrument in enumerate(responses()):
@@ -171,12 +171,14 @@ def background_shapes(response: Response) -> FloatArray:
 
 
 def _catalogue_counts(
-    rng: np.random.Generator, source: IntArray, exposure_s: FloatArray
+    rng: np.random.Generator, kind: IntArray, source: IntArray, exposure_s: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return net counts, background counts and its mix as a catalogue of faint sources has them."""
     n = len(source)
     brightness = np.sqrt(_SAME_SOURCE) * rng.normal(size=source[-1] + 1)[source]
     brightness += np.sqrt(1 - _SAME_SOURCE) * rng.normal(size=n)
+    usual, spread = _brightness_of_kinds()
+    brightness = (brightness + usual[kind]) / spread
     expected = np.exp(np.interp(ndtr(brightness), _QUANTILES, np.log(_COUNTS)))
     background = exposure_s / 1e3 * _BACKGROUND_PER_KS
     background *= np.exp(rng.normal(0.0, _BACKGROUND_SPREAD, size=n))
@@ -185,8 +187,17 @@ def _catalogue_counts(
     return expected, np.minimum(background, 0.8 * expected), mix
 
 
+@cache
+def _brightness_of_kinds() -> tuple[FloatArray, float]:
+    """Return how bright each kind is, their mean subtracted, and the standard deviation of all."""
+    weight = WEIGHTS["catalogue"] / WEIGHTS["catalogue"].sum()
+    usual = np.array([kind.brightness for kind in KINDS])
+    usual -= weight @ usual
+    return usual, float(np.sqrt(1.0 + weight @ usual**2))
+
+
 def _wide_counts(
-    rng: np.random.Generator, source: IntArray, exposure_s: FloatArray
+    rng: np.random.Generator, kind: IntArray, source: IntArray, exposure_s: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return net counts, background counts and its mix as data of all kinds may have them."""
     n = len(exposure_s)

@@ -76,7 +76,7 @@ class Population:
 _PARAMETERS = tuple(
     field.name
     for field in fields(Kind)
-    if field.name not in {"name", "source_class", "weight", "concepts"}
+    if field.name not in {"name", "source_class", "weight", "brightness", "concepts"}
 )
 
 
@@ -96,7 +96,9 @@ def draw_population(
             share = rng.uniform(size=n)
             drawn[parameter] = np.where(first > 0, first ** (1 - share) * second**share, 0.0)
         else:
-            drawn[parameter] = first + (second - first) * rng.uniform(size=n)
+            # Strong variability is rare among sources of any kind.
+            share = rng.uniform(size=n) ** (2.5 if parameter == "rms" else 1.0)
+            drawn[parameter] = first + (second - first) * share
     ra_deg = rng.uniform(0.0, 360.0, size=n)
     dec_deg = np.degrees(np.arcsin(rng.uniform(-1.0, 1.0, size=n)))
     return Population(kind=kind.astype(np.int64), ra_deg=ra_deg, dec_deg=dec_deg, **drawn)
