@@ -33,7 +33,8 @@ def simulate(
         PopulationName,
         typer.Option(
             help="catalogue: kinds, counts and ACIS as in the Chandra Source Catalog; even: each "
-            "kind as often as any other, 20 to 10 million counts, ACIS, EPIC, XRT, SIS, GIS, XIS."
+            "kind as often as any other, 20 to 10 million counts, ACIS, EPIC, XRT, SIS, GIS, XIS; "
+            "mixed: half of each."
         ),
     ] = "catalogue",
     calibration_error: Annotated[

@@ -38,6 +38,7 @@ BoolArray = npt.NDArray[np.bool_]
 MAX_DETECTIONS = 100_000  # a bibcode has five digits for the source
 MAX_SEED = 99_999  # and five for the seed
 
+MIXED: tuple[PopulationName, ...] = ("catalogue", "even")
 _SOURCES_PER_BLOCK = 500
 _CALIBRATION_ERROR = 0.12  # of the even population
 
@@ -64,7 +65,8 @@ def simulate(
     population : str
         ``catalogue``: kinds and counts as in the Chandra Source Catalog, or ``even``: each kind as
         often as any other, 20 to 10 million counts, backgrounds of many shapes, instruments of
-        several observatories: for nets that have to know the rare and to read the strange.
+        several observatories: for nets that have to know the rare and to read the strange. Or
+        ``mixed``: blocks of 500 sources of the one and the other by turns.
     calibration_error : float, optional
         Rms by which effective areas are wrong, 0 to 1; energies are then wrong by 0.3%. Without,
         it is 0 for ``catalogue`` and 0.12 for ``even``.
@@ -85,7 +87,8 @@ def simulate(
         )
     if not 0 <= seed <= MAX_SEED:
         raise InputError(f"cannot simulate with seed {seed}: give a number from 0 to {MAX_SEED}")
-    conditions = _conditions(population, calibration_error)
+    names: tuple[PopulationName, ...] = MIXED if population == "mixed" else (population,)
+    conditions = {name: _conditions(name, calibration_error) for name in names}
     populations: list[Population] = []
     concepts: list[BoolArray] = []
     parts: list[Observations] = []
@@ -93,12 +96,13 @@ def simulate(
     # Each block has its own random stream and is drawn whole, so that a longer run only adds.
     for index in count():
         rng = np.random.default_rng([seed, index])
-        populations.append(draw_population(rng, _SOURCES_PER_BLOCK, population))
+        name = names[index % len(names)]
+        populations.append(draw_population(rng, _SOURCES_PER_BLOCK, name))
         emitted = emission(populations[-1])
         concepts.append(concepts_of(populations[-1], emitted))
         spectra = emitted.total()
         first = index * _SOURCES_PER_BLOCK
-        parts.append(observe(rng, populations[-1], spectra, first, conditions))
+        parts.append(observe(rng, populations[-1], spectra, first, conditions[name]))
         summaries += describe(rng, populations[-1], spectra)
         done = min(sum(map(len, parts)), n_detections)
         progress("simulate spectra", done, n_detections)

@@ -15,7 +15,7 @@ from ingest.simulation.kinds_galactic import GALACTIC
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-PopulationName = Literal["catalogue", "even"]
+PopulationName = Literal["catalogue", "even", "mixed"]
 
 KINDS: tuple[Kind, ...] = (*EXTRAGALACTIC, *GALACTIC)
 WEIGHTS: Mapping[PopulationName, FloatArray] = MappingProxyType(

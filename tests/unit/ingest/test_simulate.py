@@ -253,3 +253,11 @@ def test_every_kind_has_its_phrases():
         assert (
             len(describe(np.random.default_rng(3), sources, photons(sources))) == len(sources) > 0
         )
+
+
+def test_mixed_population_takes_blocks_of_both_by_turns():
+    mixed = simulate(1400, 1, population="mixed")
+    catalogue, even = simulate(600, 1), simulate(1400, 1, population="even")
+    assert np.array_equal(mixed.counts[:600], catalogue.counts)
+    first, same = mixed.source.searchsorted(500), even.source.searchsorted(500)
+    assert np.array_equal(mixed.counts[first : first + 100], even.counts[same : same + 100])
