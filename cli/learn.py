@@ -37,7 +37,7 @@ def learn(
     profile: Annotated[
         Profile,
         typer.Option(help="How long training may take, as for `chandra-search train`."),
-    ] = Profile.PAPER,
+    ] = Profile.STANDARD,
     simulated_share: Annotated[
         float | None,
         typer.Option(
