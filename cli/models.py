@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.datasets import read_with_texts
+from cli.datasets import read_to_learn, read_with_texts
 from cli.evaluation import is_store, print_evaluation, represent_store, seen_in_training
 from cli.options import AsJson
 from cli.output import print_json, say, stages
 from common.calibration import write_calibration
+from common.dataset import Dataset
 from common.errors import InputError
 from encoders.config import PROFILES, Profile
 from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
 from ingest.dataset import write_dataset
+from ingest.mixing import MOST_SHARE, mix_simulated
 from ingest.simulate import simulate as simulate_dataset
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
@@ -26,6 +28,16 @@ if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
 SHIPPED, NONE = "shipped", "none"
 CHECKPOINTS = "checkpoints"  # inside --out while training goes on
 
+SimulatedShare = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=MOST_SHARE,
+        help="Simulated sources among those trained on, made for it. Default: 0; for a store .3, "
+        "unless it has 5,000 sources with texts to train on, or is simulated itself.",
+        show_default=False,
+    ),
+]
 DatasetPath = Annotated[
     Path,
     typer.Argument(metavar="DATASET", help="Folder or .npz, see docs/reference/dataset-format.md."),
@@ -62,7 +74,14 @@ def simulate(
 
 
 def train(
-    path: DatasetPath,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATASET",
+            help="Folder or .npz, see docs/reference/dataset-format.md, or the data folder of a "
+            "store that has been ingested.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must be new or empty.")],
     profile: Annotated[
         Profile,
@@ -76,10 +95,15 @@ def train(
         Path | None, typer.Option(help="Settings that `chandra-search tune --out FILE` has found.")
     ] = None,
     text_model: TextModel = DEFAULT_TEXT_MODEL,
+    simulated_share: SimulatedShare = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model bundle on the training split of a dataset.
+    """Train a model bundle on the training split of a dataset, or of what a store holds.
+
+    Of a store each detection is paired with all papers about its source; sources are split for
+    good, by a hash of their names. `chandra-search learn` does that and changes to the new bundle
+    if it is better.
 
     On the validation split it is calibrated how far estimates are off (calibration.json in the
     bundle), if that has 100 detections or more. An interrupted training goes on where it
@@ -93,9 +117,11 @@ def train(
     from encoders.search_space import read_settings  # optuna takes a while to load
 
     changes = read_settings(settings) if settings else {}
-    bundle = _train(path, profile, start, text_model, seed, changes, checkpoints)
+    bundle, dataset = _train(
+        path, profile, start, text_model, seed, changes, checkpoints, simulated_share
+    )
     bundle.save(out)
-    _calibrate(bundle, path, out)
+    _calibrate(bundle, dataset, out)
     shutil.rmtree(checkpoints, ignore_errors=True)  # only now is the training safe
     if as_json:
         print_json({"bundle": str(out), "model_id": bundle.model_id})
@@ -147,7 +173,9 @@ def evaluate(
     else:
         from encoders.bundle import load
 
-        model = load(bundle) if bundle else _train(path, Profile.PAPER, SHIPPED, text_model, seed)
+        model = (
+            load(bundle) if bundle else _train(path, Profile.PAPER, SHIPPED, text_model, seed)[0]
+        )
         with stages() as progress:
             dataset = read_with_texts(path, model.embedder, progress)
             vectors = represent(dataset, model, progress)
@@ -173,7 +201,9 @@ def _train(
     seed: int,
     changes: Mapping[str, Any] = MappingProxyType({}),
     checkpoints: Path | None = None,
-) -> "ModelBundle":
+    simulated_share: float | None = None,
+) -> "tuple[ModelBundle, Dataset]":
+    """Return a bundle trained on a dataset or store, and what it was trained on of that."""
     from encoders import training
 
     config = training.TrainingConfig(seed=seed, **{**PROFILES[profile], **changes})
@@ -182,21 +212,23 @@ def _train(
         raise InputError(f"profile {profile} trains no autoencoder: give a bundle as --start")
     embedder = open_embedder(text_model)
     with stages() as progress:
-        dataset = read_with_texts(path, embedder, progress)
-        return training.train(
-            dataset, embedder, config, progress, start=begin, checkpoints=checkpoints
+        dataset, share = read_to_learn(path, embedder, progress)
+        mixed = mix_simulated(
+            dataset, share if simulated_share is None else simulated_share, seed, progress
         )
+        bundle = training.train(
+            mixed, embedder, config, progress, start=begin, checkpoints=checkpoints
+        )
+    return bundle, dataset
 
 
-def _calibrate(bundle: "ModelBundle", path: Path, out: Path) -> None:
+def _calibrate(bundle: "ModelBundle", dataset: Dataset, out: Path) -> None:
     """Write the calibration into the bundle, where the validation split is large enough."""
     from encoders.calibrate import FEWEST, calibrate
     from encoders.evaluation.representations import represent
 
     with stages() as progress:
-        representations = represent(
-            read_with_texts(path, bundle.embedder, progress), bundle, progress
-        )
+        representations = represent(dataset, bundle, progress)
         if min(len(representations.split[part]) for part in ("train", "validation")) >= FEWEST:
             write_calibration(calibrate(representations, progress), out)
             return

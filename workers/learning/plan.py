@@ -85,6 +85,13 @@ class Plan:
             ) from exc
 
 
+def only_simulated(dataset: Dataset) -> list[str]:
+    """Return a note where nothing but simulations can be learnt from."""
+    if all(detection.simulated for detection in dataset.detections):
+        return ["all spectra of the store are simulated: what is learnt is the simulation"]
+    return []
+
+
 def check_enough(dataset: Dataset, notes: tuple[str, ...] = (), test: bool = True) -> None:
     """Raise where too few sources have a text of their own to learn from and to judge by.
 
