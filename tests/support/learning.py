@@ -34,7 +34,7 @@ BETTER = replace(SMALL, autoencoder_epochs=6, alignment_epochs=25)
 
 
 @lru_cache
-def simulated(n=700, seed=5):
+def simulated(n=420, seed=5):
     return simulation.simulate(n, seed)
 
 
