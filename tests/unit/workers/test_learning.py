@@ -1,6 +1,5 @@
 import errno
 import json
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,6 @@ from common.errors import InputError, InvalidTableError, StoreLockedError, Unava
 from encoders import training
 from search import app
 from search.schema import model_of
-from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
 from workers.carrying import read_state
 from workers.learning.plan import Wish
@@ -25,48 +23,14 @@ def _bundles_of_words(monkeypatch):
     monkeypatch.setattr("encoders.bundle.load", load_small)
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory):
-    """A data folder to copy: filled by the weak model."""
-    folder = tmp_path_factory.mktemp("filled")
-    fill(folder, simulated())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def worked(filled, tmp_path_factory):
-    """A data folder to copy: both models are scored, nothing is decided."""
-    folder = tmp_path_factory.mktemp("worked") / "data"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("encoders.bundle.load", load_small)
-        settings = copied(filled, folder)
-        with EmbeddedStore(folder / "store") as store, small_round(settings) as one:
-            one.begin(store, settings)
-        with small_round(settings) as one:  # no store is open
-            one.work.run()
-    return folder
-
-
-def copied(folder, to):
-    shutil.copytree(folder, to, dirs_exist_ok=True)
-    return SearchSettings(data_dir=to, bundle=to / "weak", qdrant_url=None)
+@pytest.fixture
+def settings(to_learn):
+    return to_learn
 
 
 @pytest.fixture
-def settings(filled, tmp_path):
-    return copied(filled, tmp_path)
-
-
-@pytest.fixture
-def scored(worked, tmp_path):
-    return copied(worked, tmp_path)
-
-
-@pytest.fixture
-def store(tmp_path, request):
-    request.getfixturevalue("scored" if "scored" in request.fixturenames else "settings")
-    with EmbeddedStore(tmp_path / "store") as store:
-        yield store
+def store(store_to_learn_from):
+    return store_to_learn_from
 
 
 def learn(settings, store, **options):
