@@ -7,7 +7,7 @@ from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def filled(tmp_path_factory):
     """A data folder to copy: filled by the weak model."""
     folder = tmp_path_factory.mktemp("filled")
@@ -15,7 +15,7 @@ def filled(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def worked(filled, tmp_path_factory):
     """A data folder to copy: both models are scored, nothing is decided."""
     folder = tmp_path_factory.mktemp("worked") / "data"
