@@ -89,7 +89,7 @@ def _ranks(name, model, dataset: Dataset, rows, texts: dict[str, SentenceSets], 
     training = dataset.counts[rows["train"]]
     copies = [
         training,
-        *(thin(training, config.least_kept, rng) for _ in range(config.thinned_copies)),
+        *(thin(training, config, rng) for _ in range(config.thinned_copies)),
     ]
     inputs = {part: _inputs(name, model, dataset.counts[of_part]) for part, of_part in rows.items()}
     many = torch.stack([_inputs(name, model, each) for each in copies])

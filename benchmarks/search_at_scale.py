@@ -40,7 +40,7 @@ from synthetic import (
 )
 
 from common.calibration import CALIBRATION, Calibration
-from common.ports import Vectors
+from common.ports import TextVectors
 from common.records import Detection, Summary, catalogue_key
 from common.variables import VARIABLE_NAMES
 from encoders.bundle import SHIPPED_BUNDLE
@@ -73,10 +73,10 @@ class GivenVectors:
     model_id = text_model = "none"
     spectrum_width = text_width = shared_width = WIDTH
 
-    def encode_summaries(self, summaries: Sequence[Summary]) -> Vectors:
+    def encode_summaries(self, summaries: Sequence[Summary]) -> TextVectors:
         """Return the vectors that the summaries spell."""
         vectors = np.array([json.loads(one.nature) for one in summaries], dtype=np.float32)
-        return Vectors(vectors, vectors)
+        return TextVectors(vectors, vectors, np.ones(len(vectors), np.float32))
 
 
 def points(sky: Sky, rows: range, mixed: dict[str, np.ndarray]) -> list[models.PointStruct]:

@@ -8,7 +8,7 @@ Ends = tuple[float | None, float | None]
 
 
 class Filters(TypedDict, total=False):
-    """Restrictions of a search, all of which must hold; the last four are for papers."""
+    """Restrictions of a search, all of which must hold; the last seven are for papers."""
 
     classes: Sequence[str]
     """SIMBAD object types, any of them, descendants included."""
@@ -60,6 +60,13 @@ class Filters(TypedDict, total=False):
 
     bibcode: Sequence[str]
     """Papers, any of them."""
+
+    min_topic: float
+    """Lowest probability of being about X-ray sources; papers without one pass."""
+
+    any_topic: bool
+    """Papers about anything: those compared with a spectrum, and those of a region, are otherwise
+    about X-ray sources."""
 
 
 class Options(Filters, total=False):

@@ -14,6 +14,7 @@ from cli.option_groups import Paging
 from cli.output import say, stages
 from common.errors import InputError, InvalidQueryError
 from search.app import open_services
+from search.rendering.columns import remark_on_topic
 from search.rendering.formats import Format, render
 from search.results import Arrange, Page, Target
 from search.services import Services
@@ -147,11 +148,12 @@ def give_page(
             title=title,
             to=to,
             cursor=page.cursor,
+            off_topic=page.off_topic,
             console=console,
         ),
     )
     if not page.hits:
-        say(nothing)
+        say(remark_on_topic(page.off_topic) or nothing)
     elif page.cursor:
         say(f"there are more: add --cursor {page.cursor} for the next page, or --all")
 
@@ -168,4 +170,4 @@ def _all(ask: Callable[[Arrange], Page], arrange: Arrange) -> Page:
                 say(f"not all: {exc}")
                 return Page(hits, page.cursor)
             hits += page.hits
-    return Page(hits)
+    return Page(hits, off_topic=page.off_topic)

@@ -66,17 +66,17 @@ def _rendered(asked: list[Asked], pages: list[Page], fmt: Format, console: Conso
     pairs = zip(asked, pages, strict=True)
     if fmt == "table":
         return "\n".join(
-            render(page.hits, fmt, title=one.title, to=one.question.to, console=console)
+            render(
+                page.hits,
+                fmt,
+                title=one.title,
+                to=one.question.to,
+                off_topic=page.off_topic,
+                console=console,
+            )
             for one, page in pairs
         )
-    answers = [
-        {
-            "question": one.title,
-            "answers": [documents.of_hit(hit) for hit in page.hits],
-            "cursor": page.cursor,
-        }
-        for one, page in pairs
-    ]
+    answers = [{"question": one.title, **documents.of_page(page)} for one, page in pairs]
     return json.dumps(answers, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -1,11 +1,10 @@
-"""``chandra-search simulate``, ``train`` and ``evaluate``: datasets and model bundles."""
+"""``chandra-search train`` and ``evaluate``: model bundles."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,14 +12,20 @@ from cli.datasets import read_to_learn, read_with_texts
 from cli.evaluation import is_store, print_evaluation, represent_store, seen_in_training
 from cli.options import AsJson
 from cli.output import print_json, say, stages
+from cli.recipes import ProfileOption, RecipeOption
+from cli.words import read_words
 from common.calibration import write_calibration
 from common.dataset import Dataset
 from common.errors import InputError
-from encoders.config import PROFILES, Profile
+from encoders.config import (
+    BRIDGE_SHARE_OF_WORDS,
+    Profile,
+    RecipeName,
+    TrainingConfig,
+    config_of,
+)
 from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
-from ingest.dataset import write_dataset
 from ingest.mixing import MOST_SHARE, mix_simulated
-from ingest.simulate import simulate as simulate_dataset
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
     from encoders.bundle import ModelBundle
@@ -46,31 +51,14 @@ TextModel = Annotated[
     str, typer.Option(help="A sentence-transformers model, by name or folder, or openai:NAME.")
 ]
 Start = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="Bundle whose autoencoder training begins with: a folder, `shipped` (trained on "
-        "100,000 simulated spectra) or `none` (random weights)."
+        "100,000 simulated spectra) or `none` (random weights). By default the shipped one, and "
+        "none for --recipe paper."
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal results.")]
-
-
-def simulate(
-    out: Annotated[
-        Path, typer.Option(help="Folder to write the dataset to; must be new or empty.")
-    ],
-    n: Annotated[int, typer.Option("--n", min=1, max=100_000, help="Number of detections.")] = 2000,
-    seed: Seed = 0,
-) -> None:
-    """Simulate detections with spectra, catalogue values and summaries, all labelled simulated.
-
-    Example: chandra-search simulate --n 12000 --out simulated/
-    """
-    _refuse_full_folder(out)
-    with stages() as progress:
-        dataset = simulate_dataset(n, seed, progress)
-    write_dataset(dataset, out)
-    say(f"{len(dataset):,} simulated detections of {dataset.n_sources:,} sources in {out}")
 
 
 def train(
@@ -83,16 +71,25 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must be new or empty.")],
-    profile: Annotated[
-        Profile,
-        typer.Option(
-            help="quick: new heads on the autoencoder of --start; paper: that autoencoder trained "
-            "on, an ensemble of 4; best: longer, an ensemble of 8."
-        ),
-    ] = Profile.PAPER,
-    start: Start = SHIPPED,
+    recipe: RecipeOption = RecipeName.OURS,
+    profile: ProfileOption = Profile.STANDARD,
+    start: Start = None,
     settings: Annotated[
         Path | None, typer.Option(help="Settings that `chandra-search tune --out FILE` has found.")
+    ] = None,
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Real titles and abstracts to learn words and the topic from, JSON lines, .gz "
+            "allowed, see docs/reference/corpus-format.md; a fifth of them is held out for good. "
+            "May be repeated."
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DATASET", help="Leave out texts of --corpus that name an object of it."
+        ),
     ] = None,
     text_model: TextModel = DEFAULT_TEXT_MODEL,
     simulated_share: SimulatedShare = None,
@@ -113,12 +110,20 @@ def train(
     """
     checkpoints = out / CHECKPOINTS
     if not checkpoints.is_dir():
-        _refuse_full_folder(out)
+        refuse_full_folder(out)
     from encoders.search_space import read_settings  # optuna takes a while to load
 
-    changes = read_settings(settings) if settings else {}
+    changes = read_settings(settings, recipe) if settings else {}
+    config = config_of(recipe, profile, seed=seed, **changes)
     bundle, dataset = _train(
-        path, profile, start, text_model, seed, changes, checkpoints, simulated_share
+        path,
+        config,
+        start,
+        text_model,
+        checkpoints,
+        corpus or (),
+        exclude or (),
+        simulated_share,
     )
     bundle.save(out)
     _calibrate(bundle, dataset, out)
@@ -147,6 +152,7 @@ def evaluate(
             metavar="DIR", help="Write an HTML report with all tables and figures to this folder."
         ),
     ] = None,
+    recipe: RecipeOption = RecipeName.OURS,
     text_model: TextModel = DEFAULT_TEXT_MODEL,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -173,9 +179,8 @@ def evaluate(
     else:
         from encoders.bundle import load
 
-        model = (
-            load(bundle) if bundle else _train(path, Profile.PAPER, SHIPPED, text_model, seed)[0]
-        )
+        config = config_of(recipe, seed=seed)
+        model = load(bundle) if bundle else _train(path, config, None, text_model)[0]
         with stages() as progress:
             dataset = read_with_texts(path, model.embedder, progress)
             vectors = represent(dataset, model, progress)
@@ -195,29 +200,31 @@ def evaluate(
 
 def _train(
     path: Path,
-    profile: Profile,
-    start: str,
+    config: TrainingConfig,
+    start: str | None,
     text_model: str,
-    seed: int,
-    changes: Mapping[str, Any] = MappingProxyType({}),
     checkpoints: Path | None = None,
+    corpus: Sequence[Path] = (),
+    exclude: Sequence[Path] = (),
     simulated_share: float | None = None,
 ) -> "tuple[ModelBundle, Dataset]":
     """Return a bundle trained on a dataset or store, and what it was trained on of that."""
     from encoders import training
 
-    config = training.TrainingConfig(seed=seed, **{**PROFILES[profile], **changes})
-    begin = load_start(start)
+    begin = load_start(start, config)
     if begin is None and not config.autoencoder_epochs:
-        raise InputError(f"profile {profile} trains no autoencoder: give a bundle as --start")
+        raise InputError("profile quick trains no autoencoder: give a bundle as --start")
     embedder = open_embedder(text_model)
     with stages() as progress:
+        words = read_words(corpus, exclude, embedder, progress)
+        if words and config.bridge_share is None:
+            config = replace(config, bridge_share=BRIDGE_SHARE_OF_WORDS)
         dataset, share = read_to_learn(path, embedder, progress)
         mixed = mix_simulated(
-            dataset, share if simulated_share is None else simulated_share, seed, progress
+            dataset, share if simulated_share is None else simulated_share, config.seed, progress
         )
         bundle = training.train(
-            mixed, embedder, config, progress, start=begin, checkpoints=checkpoints
+            mixed, embedder, config, progress, start=begin, checkpoints=checkpoints, words=words
         )
     return bundle, dataset
 
@@ -238,13 +245,19 @@ def _calibrate(bundle: "ModelBundle", dataset: Dataset, out: Path) -> None:
     )
 
 
-def load_start(start: str) -> "ModelBundle | None":
-    """Return the bundle that ``--start`` names, or None for random weights."""
+def load_start(start: str | None, config: TrainingConfig) -> "ModelBundle | None":
+    """Return the bundle that ``--start`` names, or None for random weights.
+
+    Where it names none, that is the shipped one, or none for the paper's recipe.
+    """
     from encoders.bundle import SHIPPED_BUNDLE, load
 
+    if start is None:
+        start = NONE if config.recipe == "paper" else SHIPPED
     return None if start == NONE else load(SHIPPED_BUNDLE if start == SHIPPED else Path(start))
 
 
-def _refuse_full_folder(out: Path) -> None:
+def refuse_full_folder(out: Path) -> None:
+    """Raise if a folder to write to has something in it."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is not an empty folder: give another --out")

@@ -40,6 +40,8 @@ _FIELDS: dict[Target, dict[str, str]] = {
         "author": "author",
         "source": "source",
         "bibcode": "bibcode",
+        "min_topic": "min-topic",
+        "any_topic": "any-topic",
         "has": "has",
         "lacks": "lacks",
     },
@@ -122,6 +124,23 @@ class Narrowing:
         list[str] | None,
         typer.Option(help="Bibcode of the paper; repeatable. Papers only.", rich_help_panel=PANEL),
     ] = None
+    min_topic: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PROBABILITY",
+            help="Lowest probability of being about X-ray sources, 0 to 1. Papers only.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None
+    any_topic: Annotated[
+        bool,
+        typer.Option(
+            "--any-topic",
+            help="Papers about anything: those compared with a spectrum, and those of a region, "
+            "are otherwise about X-ray sources. Papers only.",
+            rich_help_panel=PANEL,
+        ),
+    ] = False
     first: Annotated[
         str | None,
         typer.Option(
@@ -177,6 +196,8 @@ class Narrowing:
             "source": self.source,
             "author": self.author,
             "bibcode": self.bibcode,
+            "min-topic": self.min_topic,
+            "any-topic": self.any_topic or None,
             **self._days(),
         }
 

@@ -8,10 +8,12 @@ import typer
 from rich.table import Table
 
 from cli.datasets import read_with_texts
-from cli.models import SHIPPED, DatasetPath, Seed, Start, TextModel, load_start
+from cli.models import DatasetPath, Seed, Start, TextModel, load_start
 from cli.options import AsJson
 from cli.output import answers, print_json, say, stages
+from cli.recipes import RecipeOption
 from common.errors import UnavailableError
+from encoders.config import RecipeName, config_of
 from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
@@ -33,7 +35,8 @@ def tune(
     jobs: Annotated[
         int, typer.Option(min=1, help="Processes to run trials in, one thread each if several.")
     ] = 2,
-    start: Start = SHIPPED,
+    recipe: RecipeOption = RecipeName.OURS,
+    start: Start = None,
     text_model: TextModel = DEFAULT_TEXT_MODEL,
     seed: Seed = 0,
     out: Annotated[
@@ -48,13 +51,13 @@ def tune(
 
     Example: chandra-search tune simulated/ --study search.journal --trials 50 --out settings.json
     """
-    from encoders.config import TrainingConfig
     from encoders.tuning import read_settings
     from encoders.tuning import tune as search
 
     if out is not None and out.exists():
-        read_settings(out)  # never write over anything else
-    begin = load_start(start)
+        read_settings(out, recipe)  # never write over anything else
+    config = config_of(recipe, seed=seed)
+    begin = load_start(start, config)
     embedder = open_embedder(text_model)
     with stages() as progress:
         dataset = read_with_texts(path, embedder, progress)
@@ -63,7 +66,7 @@ def tune(
             embedder,
             study,
             trials,
-            TrainingConfig(seed=seed),
+            config,
             jobs=jobs,
             start=begin,
             progress=progress,
@@ -74,7 +77,7 @@ def tune(
     if as_json:
         print_json(found.to_dict())
     else:
-        _print_table(found)
+        _print_table(found, recipe)
 
 
 def _write(found: "Tuned", out: Path) -> None:
@@ -88,10 +91,10 @@ def _write(found: "Tuned", out: Path) -> None:
         ) from exc
 
 
-def _print_table(found: "Tuned") -> None:
-    from encoders.config import TrainingConfig
-    from encoders.tuning import SPACE
+def _print_table(found: "Tuned", recipe: RecipeName) -> None:
+    from encoders.search_space import space_of
 
+    space, defaults = space_of(recipe), config_of(recipe)
     table = Table(
         "setting",
         "best",
@@ -102,6 +105,6 @@ def _print_table(found: "Tuned") -> None:
         f"(trial {found.trial})",
     )
     for name, value in found.settings.items():
-        allowed, default = SPACE[name], getattr(TrainingConfig(), name)
+        allowed, default = space[name], getattr(defaults, name)
         table.add_row(name, f"{value:.4g}", f"{default:g}", f"{allowed.low:g} to {allowed.high:g}")
     answers.print(table)

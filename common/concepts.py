@@ -11,9 +11,11 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from common.source_class import ClassPath
+from common.errors import InvalidTableError
+from common.source_class import ClassPath, normalise
 
 Float32Array = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ CLASSES: Final = (
     _class("cataclysmic_variable", "CV*"),
     _class("nova", "No*"),
     _class("symbiotic_star", "Sy*"),
-    _class("star", "MS*", "PM*", "LM*", "Ro*", "BY*", "RS*", "Er*", "Y*O", "Ma*"),
+    _class("star", "Star"),
     _class("young_star", "Y*O"),
     _class("massive_star", "Ma*", "Be*", "WR*"),
     _class("active_binary", "RS*", "BY*"),
@@ -98,11 +100,66 @@ ATTRIBUTES: Final = tuple(
     )
 )
 
+_NO_STARS: Final = frozenset({"N*", "XB*", "CV*", "Sy*", "SN*", "WD*"})
+
 CONCEPTS: Final = (*CLASSES, *ATTRIBUTES)
 NAMES: Final = tuple(concept.name for concept in CONCEPTS)
 N_CONCEPTS: Final = len(CONCEPTS)
 
 
 def concepts_of_class(path: ClassPath) -> frozenset[str]:
-    """Return the names of the concepts that a source class makes true."""
-    return frozenset(concept.name for concept in CLASSES if {*concept.labels} & {*path})
+    """Return the names of the concepts that a source class makes true.
+
+    SIMBAD files among stars what shines otherwise, and neutron stars under massive stars, which they
+    were and no longer are.
+    """
+    labels = {*path[path.index("N*") :]} if "N*" in path else {*path}
+    if labels & _NO_STARS:
+        labels.discard("Star")
+    return frozenset(concept.name for concept in CLASSES if {*concept.labels} & labels)
+
+
+def parse_concepts(text: str) -> BoolArray:
+    """Return which concepts a text of names with blanks between them holds, shape (N_CONCEPTS,).
+
+    Raises
+    ------
+    InvalidTableError
+        If a name is not known.
+    """
+    names = text.split()
+    if unknown := sorted({*names} - {*NAMES}):
+        raise InvalidTableError(
+            f"unknown concepts {', '.join(unknown):.200}: give names of common.concepts.NAMES"
+        )
+    return np.isin(NAMES, names)
+
+
+def format_concepts(holds: BoolArray) -> str:
+    """Return the names of the concepts that hold, shape (N_CONCEPTS,), with blanks between."""
+    return " ".join(name for name, true in zip(NAMES, holds, strict=True) if true)
+
+
+def targets_of_class(path: ClassPath) -> Float32Array:
+    """Return what a source class says of the concepts.
+
+    Parameters
+    ----------
+    path : tuple of str
+        Path of the class, empty when unknown.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_concept,)
+        1 for what the path names, 0 for classes that it excludes, NaN for what it leaves open:
+        attributes, and classes below its own.
+    """
+    targets = np.full(N_CONCEPTS, np.nan, dtype=np.float32)
+    if path:
+        true = concepts_of_class(path)
+        for column, concept in enumerate(CLASSES):
+            if concept.name in true:
+                targets[column] = 1
+            elif concept.labels and not any(path[-1] in normalise(x) for x in concept.labels):
+                targets[column] = 0
+    return targets

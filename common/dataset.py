@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.binning import BIN_EDGES_KEV, N_BINS
+from common.concepts import N_CONCEPTS
 from common.errors import InputError, InvalidTableError
 from common.records import Detection, Paper, Spectrum, Summary
 
@@ -54,6 +55,14 @@ class Text:
     object: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A short question, and the SIMBAD type whose spectra should come first."""
+
+    source_class: str
+    question: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
     """Detections with spectra, catalogue variables, and texts about their sources.
@@ -76,11 +85,13 @@ class Dataset:
         Any number for each source, and texts that belong to none.
     simulated : bool
         Whether spectra are simulated; shown wherever results are.
-    use : str
-        ``test`` where nothing may be learnt from it, else ``any``.
+    concepts : ndarray of bool, shape (n, N_CONCEPTS), or None
+        Which of ``common.concepts.NAMES`` hold of each detection; None where nobody knows.
     parts : sequence of str, length n_source, or None
         The part of the split that each source is in, whatever is added later; None: that of
         `split_by_source`.
+    use : str
+        ``test`` where nothing may be learnt from it, else ``any``.
     """
 
     name: str
@@ -91,8 +102,9 @@ class Dataset:
     detections: Sequence[Detection]
     texts: Sequence[Text]
     simulated: bool
-    use: Use = "any"
+    concepts: BoolArray | None = None
     parts: Sequence[str] | None = None
+    use: Use = "any"
     _texts_of: Mapping[int, tuple[Text, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -109,6 +121,11 @@ class Dataset:
                 f"dataset {self.name}: counts has shape {self.counts.shape}, expected "
                 f"(n, {N_BINS});"
                 f" other lengths that differ from n: {wrong or 'none'}"
+            )
+        if self.concepts is not None and self.concepts.shape != (n, N_CONCEPTS):
+            raise InvalidTableError(
+                f"dataset {self.name}: concepts has shape {self.concepts.shape}, expected "
+                f"({n}, {N_CONCEPTS})"
             )
         if n and self.source.min() < 0:
             raise InvalidTableError(f"dataset {self.name}: source indices begin below 0")

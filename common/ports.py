@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,23 @@ class Vectors:
     shared: Float32Array
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TextVectors(Vectors):
+    """Embeddings of texts, and what the model thinks of their subject.
+
+    Attributes
+    ----------
+    topic_probability : ndarray of float32, shape (n,)
+        Calibrated probability that a text is about X-ray sources, from 0 to 1.
+    """
+
+    topic_probability: Float32Array
+
+
+MIN_TOPIC: Final = 0.5
+"""Least `TextVectors.topic_probability` of a text that counts as about X-ray sources."""
+
+
 class TextEmbedder(Protocol):
     """Turn text into vectors."""
 
@@ -64,11 +81,11 @@ class Encoder(Protocol):
 
     def encode_summaries(
         self, summaries: Sequence[Summary], progress: Progress = no_progress
-    ) -> Vectors:
+    ) -> TextVectors:
         """Encode three-section summaries."""
         ...
 
-    def encode_question(self, question: str) -> Vectors:
+    def encode_question(self, question: str) -> TextVectors:
         """Encode free text as a summary whose three sections are the question (n = 1)."""
         ...
 

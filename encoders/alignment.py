@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.numbers import N_NUMBER_FEATURES
 from encoders.config import TrainingConfig
-from encoders.numbers import N_NUMBER_FEATURES
+from encoders.heads import Heads, SharedSpace
 
 LARGEST_DEVIATION = 5.0
 SENTENCE_NORM = 4.0
@@ -79,7 +80,7 @@ class TextHead(nn.Module):
         return functional.normalize(self.conclude(all_said), dim=-1)
 
 
-class HeadPair(nn.Module):
+class HeadPair(Heads):
     """One member of the ensemble."""
 
     def __init__(self, n_sentence: int, config: TrainingConfig) -> None:
@@ -88,7 +89,7 @@ class HeadPair(nn.Module):
         self.text = TextHead(n_sentence, config)
 
 
-class Alignment(nn.Module):
+class Alignment(SharedSpace):
     """The ensemble of heads with what prepares its inputs and merges its outputs."""
 
     latent_mean: Tensor
@@ -148,17 +149,9 @@ class Alignment(nn.Module):
         _, direction = torch.linalg.eigh((outputs.T @ outputs).double())  # ascending
         self.merge.copy_(direction.flip(1)[:, : self.merge.shape[1]])
 
-    def spectra(self, latents: Tensor) -> Tensor:
-        """Return unit vectors of the shared space, (B, latent) -> (B, shared)."""
-        return self.place(self.prepare_latents(latents))
-
     def place(self, latents: Tensor) -> Tensor:
         """Return unit vectors of the shared space for prepared latents, (B, shared)."""
         return functional.normalize(self._spectra(latents) @ self.merge, dim=-1)
-
-    def texts(self, embeddings: Tensor, numbers: Tensor, of_text: Tensor) -> Tensor:
-        """Return unit vectors of the shared space for what `SentenceSets` holds, (B, shared)."""
-        return self.read(self.prepare_sentences(embeddings, numbers), of_text)
 
     def read(self, sentences: Tensor, of_text: Tensor) -> Tensor:
         """Return unit vectors of the shared space for prepared sentences, (B, shared)."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +20,18 @@ from torch import Tensor, nn
 
 from common.binning import N_BINS
 from common.errors import BundleError, InvalidSpectrumError, UnavailableError
-from common.ports import Float32Array, Progress, TextEmbedder, Vectors, no_progress
+from common.ports import Float32Array, Progress, TextEmbedder, TextVectors, Vectors, no_progress
 from common.records import Summary, content_hash
-from encoders.alignment import Alignment
-from encoders.autoencoder import SpectrumAutoencoder
+from encoders.concept_bridge import SpectrumConcepts, beyond_expectation
 from encoders.config import TrainingConfig
+from encoders.recipes.known import recipe_of
 from encoders.sentences import embed_sentences
+from encoders.shared_space import Joint
 from encoders.text import open_embedder
+from encoders.text_concepts import TextConcepts
 
 FloatArray = npt.NDArray[np.float64]
-
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 MANIFEST: Final = "model.json"
 WEIGHTS: Final = "weights.safetensors"
 SHIPPED_BUNDLE: Final = Path(__file__).parent / "bundles" / "simulated"
@@ -56,6 +57,8 @@ class Manifest:
     """Divides cosines of the shared space where they are turned into probabilities."""
     started_from: str | None
     """``model_id`` of the bundle whose autoencoder training began with."""
+    corpus: Mapping[str, int]
+    """How many texts of which corpus taught the wording and the topic; empty: none."""
     split_sizes: Mapping[str, int]
     metrics: Mapping[str, Any]
 
@@ -68,16 +71,50 @@ class Manifest:
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Return the manifest of such a document."""
         fields = {k: v for k, v in content.items() if k not in ("format_version", "config")}
-        return cls(config=TrainingConfig(**content["config"]), **fields)
+        return cls(config=TrainingConfig.from_dict(content["config"]), **fields)
 
 
 class SpectrumTextModel(nn.Module):
-    """Everything with weights: the autoencoder and the alignment."""
+    """Everything with weights: the autoencoder, what reads texts, and the alignment."""
 
     def __init__(self, section_width: int, config: TrainingConfig) -> None:
         super().__init__()
-        self.autoencoder = SpectrumAutoencoder(config)
-        self.alignment = Alignment(section_width, config)
+        recipe = recipe_of(config)
+        self.autoencoder = recipe.autoencoder(config)
+        self.alignment = recipe.shared_space(section_width, config)
+        self.spectrum_concepts = SpectrumConcepts(config)
+        self.text_concepts = TextConcepts(section_width, config.text_concepts)
+        self.joint = Joint(config) if config.bridge_share != 0 else None
+
+    def place(self, counts: Tensor, latents: Tensor) -> Tensor:
+        """Return unit vectors of the shared space for spectra, (B, 400), (B, latent) -> (B, d)."""
+        aligned = self.alignment.spectra(latents)
+        return aligned if self.joint is None else self.joint(self.shown(counts), aligned)
+
+    def read(self, told: Tensor, aligned: Tensor) -> Tensor:
+        """Return unit vectors of the shared space for texts.
+
+        Parameters
+        ----------
+        told : Tensor of float32, shape (B, N_CONCEPTS)
+            Probabilities of the concepts that they say.
+        aligned : Tensor of float32, shape (B, d)
+            Their vectors after alignment.
+
+        Returns
+        -------
+        Tensor of float32, shape (B, d)
+            The latter, joined with what is said.
+        """
+        return aligned if self.joint is None else self.joint(self.said(told), aligned)
+
+    def shown(self, counts: Tensor) -> Tensor:
+        """Return what spectra show beyond expectation, (B, 400) -> (B, N_CONCEPTS)."""
+        return beyond_expectation(self.spectrum_concepts(counts), self.spectrum_concepts.prior)
+
+    def said(self, told: Tensor) -> Tensor:
+        """Return what texts say beyond expectation, (B, N_CONCEPTS) -> the same."""
+        return beyond_expectation(told, self.text_concepts.prior)
 
 
 class ModelBundle:
@@ -105,7 +142,8 @@ class ModelBundle:
         self.text_model = manifest.text_model
         self.spectrum_width = manifest.config.latent
         self.text_width = N_SECTIONS * manifest.section_width
-        self.shared_width = manifest.config.shared
+        self._recipe = recipe_of(manifest.config)
+        self.shared_width = self._recipe.shared_width(manifest.config)
 
     def encode_spectra(
         self, counts: FloatArray, exposure_s: FloatArray, progress: Progress = no_progress
@@ -137,9 +175,10 @@ class ModelBundle:
         for start in range(0, len(counts), _BATCH):
             rows = slice(start, start + _BATCH)
             with torch.inference_mode():
-                latent = self._model.autoencoder.encode(self._tensor(counts[rows]))
+                seen = self._tensor(counts[rows])
+                latent = self._model.autoencoder.encode(seen)
                 own[rows] = latent.cpu().numpy()
-                shared[rows] = self._model.alignment.spectra(latent).cpu().numpy()
+                shared[rows] = self._model.place(seen, latent).cpu().numpy()
             progress("encoding spectra", min(start + _BATCH, len(counts)), len(counts))
         if not (np.isfinite(own).all() and np.isfinite(shared).all()):
             raise InvalidSpectrumError(
@@ -155,13 +194,19 @@ class ModelBundle:
             drawn = autoencoder.decode(autoencoder.encode(self._tensor(counts)))
         return np.asarray(drawn.cpu().numpy(), dtype=np.float32)
 
-    def autoencoder_weights(self) -> Mapping[str, Tensor]:
-        """Return the weights that another training may begin with."""
-        return self._model.autoencoder.state_dict()
+    def weights(
+        self, part: Literal["autoencoder", "spectrum_concepts", "text_concepts"]
+    ) -> Mapping[str, Tensor]:
+        """Return the weights of a part, which another training may begin with."""
+        return cast("nn.Module", getattr(self._model, part)).state_dict()
+
+    def concepts_of_spectra(self, counts: FloatArray) -> Float32Array:
+        """Return the probabilities of the concepts, shape (n, 400) -> (n, N_CONCEPTS)."""
+        return self._model.spectrum_concepts.probabilities(counts)
 
     def encode_summaries(
         self, summaries: Sequence[Summary], progress: Progress = no_progress
-    ) -> Vectors:
+    ) -> TextVectors:
         """Encode three-section summaries.
 
         Parameters
@@ -173,27 +218,32 @@ class ModelBundle:
 
         Returns
         -------
-        Vectors
+        TextVectors
             ``own`` are the embeddings of the three sections side by side.
         """
         if not summaries:  # nothing to do is no reason to load the text model
-            return Vectors(
+            return TextVectors(
                 np.empty((0, self.text_width), np.float32),
                 np.empty((0, self.shared_width), np.float32),
+                np.empty(0, np.float32),
             )
         self._check_text_width()
         sections = [section for summary in summaries for section in summary.sections()]
         own = self.embedder.embed(sections, progress).reshape(len(summaries), self.text_width)
-        sets = embed_sentences(self.embedder, summaries, progress)
+        sentences = embed_sentences(self.embedder, summaries, progress)
+        told, topic_probability = self._model.text_concepts.probabilities(summaries, sentences)
+        inputs = self._recipe.text_inputs(sentences, lambda: own)
         with torch.inference_mode():
-            shared = self._model.alignment.texts(
-                self._tensor(sets.embeddings),
-                self._tensor(sets.numbers),
-                torch.from_numpy(sets.of_text).to(self._device),
+            aligned = self._model.alignment.texts(
+                self._tensor(inputs.embeddings),
+                self._tensor(inputs.numbers),
+                torch.from_numpy(inputs.of_text).to(self._device),
             )
-        return Vectors((own / N_SECTIONS**0.5).astype(np.float32), shared.cpu().numpy())
+            shared = self._model.read(self._tensor(told), aligned)
+        normed = (own / N_SECTIONS**0.5).astype(np.float32)
+        return TextVectors(normed, shared.cpu().numpy(), topic_probability)
 
-    def encode_question(self, question: str) -> Vectors:
+    def encode_question(self, question: str) -> TextVectors:
         """Encode free text as a summary whose three sections are the question (n = 1)."""
         return self.encode_summaries([Summary(question, question, question, "given")])
 

@@ -12,7 +12,9 @@ IntArray = npt.NDArray[np.int64]
 TEMPERATURES = np.geomspace(0.005, 1.0, 200)
 
 
-def calibrated_temperature(spectra: Tensor, texts: Tensor, source: IntArray) -> float:
+def calibrated_temperature(
+    spectra: Tensor, texts: Tensor, source: IntArray, *, symmetric: bool = True
+) -> float:
     """Return the temperature at which InfoNCE is least for pairs not trained on.
 
     Parameters
@@ -23,6 +25,8 @@ def calibrated_temperature(spectra: Tensor, texts: Tensor, source: IntArray) -> 
         Unit vectors of the texts of m sources, m at least 2.
     source : ndarray of int64, shape (n,)
         Row of ``texts`` that belongs to each spectrum; each row has one at least.
+    symmetric : bool
+        Whether both directions count, or only that from text to spectrum.
 
     Returns
     -------
@@ -31,5 +35,7 @@ def calibrated_temperature(spectra: Tensor, texts: Tensor, source: IntArray) -> 
     """
     first = np.unique(source, return_index=True)[1]
     with torch.no_grad():
-        losses = [InfoNCELoss(t).to(texts.device)(spectra[first], texts) for t in TEMPERATURES]
+        losses = [
+            InfoNCELoss(t, symmetric).to(texts.device)(spectra[first], texts) for t in TEMPERATURES
+        ]
     return float(TEMPERATURES[int(torch.stack(losses).argmin())])

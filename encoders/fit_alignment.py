@@ -1,7 +1,7 @@
 """Train the heads that align spectra with texts, on the latents of a trained autoencoder."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from common.ports import Progress
-from encoders.alignment import Alignment, HeadPair
+from encoders.alignment import HeadPair
 from encoders.checkpoint import Checkpoints
 from encoders.config import TrainingConfig
+from encoders.heads import Heads, SharedSpace
 from encoders.losses import InfoNCELoss
+from encoders.recipes.recipe import FitHeads
 from encoders.retrieval import PERCENTS, Retrieval, rank_sources, rank_texts
 
 IntArray = npt.NDArray[np.int64]
@@ -68,19 +70,26 @@ class Pairs:
 
 
 def fit_alignment(
-    alignment: Alignment,
+    alignment: SharedSpace,
     training: Pairs,
     validation: Pairs,
     config: TrainingConfig,
     checkpoints: Checkpoints,
     progress: Progress,
+    *,
+    heads: Callable[[int, TrainingConfig], Heads] = HeadPair,
+    fit: FitHeads | None = None,
 ) -> None:
-    """Train candidates, each until validation retrieval stops rising; the best are the ensemble."""
+    """Train candidates, each until validation retrieval stops rising; the best are the ensemble.
+
+    ``heads`` and ``fit`` make and train one of them; by default as our recipe does.
+    """
+    fit = fit or fit_pair
     total = config.candidates * config.alignment_epochs
-    pairs = [cast("HeadPair", pair) for pair in alignment.pairs]
+    pairs = [cast("Heads", pair) for pair in alignment.pairs]
     torch.manual_seed(config.seed)  # an interruption shall not change what the others begin with
     pairs += [
-        HeadPair(training.sentences.shape[1], config).to(training.latents.device)
+        heads(training.sentences.shape[1], config).to(training.latents.device)
         for _ in range(config.candidates - config.members)
     ]
     for number, pair in enumerate(pairs):
@@ -89,11 +98,11 @@ def fit_alignment(
         if saved:
             pair.load_state_dict(saved)
         else:
-            for epoch, _ in fit_pair(pair, training, validation, config, number):
+            for epoch, _ in fit(pair, training, validation, config, number):
                 progress("training the alignment", before + epoch + 1, total)
             checkpoints.save(part, pair.state_dict())
         progress("training the alignment", before + config.alignment_epochs, total)
-    by_score = sorted(pairs, key=lambda pair: _score(pair, validation), reverse=True)
+    by_score = sorted(pairs, key=lambda pair: mean_recall(pair, validation), reverse=True)
     best = by_score[: config.members]
     alignment.pairs = nn.ModuleList(pair for pair in pairs if pair in best)
     alignment.eval()
@@ -102,13 +111,13 @@ def fit_alignment(
 
 
 def fit_pair(
-    pair: HeadPair, training: Pairs, validation: Pairs, config: TrainingConfig, member: int
+    pair: Heads, training: Pairs, validation: Pairs, config: TrainingConfig, member: int
 ) -> Iterator[tuple[int, float]]:
     """Train one pair of heads in place; the weights of the best epoch are kept at the end.
 
     Parameters
     ----------
-    pair : HeadPair
+    pair : Heads
         What to train.
     training, validation : Pairs
         Pairs to learn from and to judge by.
@@ -158,7 +167,7 @@ def fit_pair(
             loss.backward()
             optimizer.step()
             schedule.step()
-        score = _score(pair, validation)
+        score = mean_recall(pair, validation)
         if score > best_score:
             best_score, best_epoch, best = score, epoch, copy.deepcopy(pair.state_dict())
         yield epoch, score
@@ -195,13 +204,19 @@ def _shorten(of_text: Tensor, config: TrainingConfig, rng: np.random.Generator) 
     return torch.where(emptied, of_text, fewer)
 
 
-def _score(pair: HeadPair, validation: Pairs) -> float:
-    """Return the mean of the recalls of both directions."""
+def mean_recall(pair: Heads, validation: Pairs) -> float:
+    """Return the mean of the six recalls of both directions."""
     pair.eval()
     with torch.no_grad():
-        found = validation.retrieval(
+        return mean_recall_of(
+            validation,
             pair.spectrum(validation.latents[0]),
             pair.text(validation.sentences, validation.of_text),
         )
+
+
+def mean_recall_of(validation: Pairs, spectra: Tensor, texts: Tensor) -> float:
+    """Return the mean of the six recalls for unit vectors of the n spectra and m texts."""
+    found = validation.retrieval(spectra, texts)
     recalls = [r.recall_at(percent) for r in found.values() for percent in PERCENTS]
     return sum(recalls) / len(recalls)

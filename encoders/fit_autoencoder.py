@@ -1,4 +1,4 @@
-"""Train the autoencoder on spectra and their catalogue variables."""
+"""Train an autoencoder on spectra and, where it reads them, their catalogue variables."""
 
 import copy
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from torch.nn import functional
 from common.dataset import Dataset
 from common.ports import Progress
 from common.variables import VARIABLE_NAMES
-from encoders.autoencoder import SpectrumAutoencoder, shapes
+from encoders.autoencoder import ShapeAutoencoder, shapes
 from encoders.checkpoint import Checkpoints, restore, state_of
 from encoders.config import TrainingConfig
 
@@ -24,7 +24,6 @@ IntArray = npt.NDArray[np.int64]
 LARGEST_DEVIATION = 4.0
 WARM_UP = 0.1  # part of the steps in which the learning rate rises
 _BATCH = 512
-_HUBER_BETA = 0.3
 _STAGE = "training the autoencoder"
 
 
@@ -60,7 +59,7 @@ class Spectra:
 
 
 def fit_autoencoder(
-    autoencoder: SpectrumAutoencoder,
+    autoencoder: ShapeAutoencoder,
     training: Spectra,
     validation: Spectra,
     config: TrainingConfig,
@@ -70,7 +69,8 @@ def fit_autoencoder(
     """Train in place; the weights of the epoch with the least validation loss are kept.
 
     The shape of each spectrum is drawn from a copy of it with fewer counts, so the latent learns
-    what the copies have in common, not which bins the noise happened to fill.
+    what the copies have in common, not which bins the noise happened to fill; with ``least_kept``
+    of 1 it is drawn from itself.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def fit_autoencoder(
         ):
             loss = _loss(
                 autoencoder,
-                thin(training.counts[rows], config.least_kept, rng),
+                thin(training.counts[rows], config, rng),
                 Spectra(training.counts[rows], training.variables[rows]),
                 config,
             )
@@ -139,14 +139,14 @@ def fit_autoencoder(
     progress(_STAGE, total, total)
 
 
-def encode(autoencoder: SpectrumAutoencoder, counts: FloatArray) -> Tensor:
+def encode(autoencoder: ShapeAutoencoder, counts: FloatArray) -> Tensor:
     """Return the latents of spectra, shape (n, 400) -> (n, latent)."""
     autoencoder.eval()
     with torch.inference_mode():
         return torch.cat([autoencoder.encode(batch) for batch in _batches(autoencoder, counts)])
 
 
-def reconstruction_error(autoencoder: SpectrumAutoencoder, counts: FloatArray) -> float:
+def reconstruction_error(autoencoder: ShapeAutoencoder, counts: FloatArray) -> float:
     """Return the mean absolute error of the shapes drawn for counts, shape (n, 400)."""
     autoencoder.eval()
     with torch.inference_mode():
@@ -157,15 +157,16 @@ def reconstruction_error(autoencoder: SpectrumAutoencoder, counts: FloatArray) -
     return float(torch.cat(errors).mean())
 
 
-def thin(counts: FloatArray, least_kept: float, rng: np.random.Generator) -> FloatArray:
+def thin(counts: FloatArray, config: TrainingConfig, rng: np.random.Generator) -> FloatArray:
     """Keep a random part of the counts of each spectrum, as a shorter exposure would.
 
     Parameters
     ----------
     counts : ndarray of float64, shape (n, 400)
         Counts; fractions are rounded.
-    least_kept : float
-        The fraction kept is uniform between this and 1.
+    config : TrainingConfig
+        The fraction kept is log-uniform from ``least_kept``, or what leaves ``thinned_to`` counts
+        if that is less, to 1.
     rng : numpy.random.Generator
         Source of randomness.
 
@@ -174,7 +175,11 @@ def thin(counts: FloatArray, least_kept: float, rng: np.random.Generator) -> Flo
     ndarray of float64, shape (n, 400)
         Thinned counts, or the counts themselves where thinning would leave no shape.
     """
-    kept = rng.uniform(least_kept, 1.0, size=(len(counts), 1))
+    if config.least_kept == 1:
+        return counts
+    total = counts.sum(axis=1, keepdims=True)
+    least = np.minimum(config.least_kept, config.thinned_to / np.maximum(total, 1.0))
+    kept = least ** rng.uniform(size=(len(counts), 1))
     thinned = rng.binomial(np.rint(counts).astype(np.int64), kept).astype(np.float64)
     shapeless = np.ptp(thinned, axis=1) == 0
     thinned[shapeless] = counts[shapeless]
@@ -182,7 +187,7 @@ def thin(counts: FloatArray, least_kept: float, rng: np.random.Generator) -> Flo
 
 
 def _loss(
-    autoencoder: SpectrumAutoencoder, seen: FloatArray, wanted: Spectra, config: TrainingConfig
+    autoencoder: ShapeAutoencoder, seen: FloatArray, wanted: Spectra, config: TrainingConfig
 ) -> Tensor:
     """Return the loss of drawing shapes and reading variables off spectra seen."""
     device = next(autoencoder.parameters()).device
@@ -190,18 +195,14 @@ def _loss(
     variables = wanted.variables.to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         latent = autoencoder.encode(_tensor(seen, device))
-        drawn, read = autoencoder.decode(latent), autoencoder.variables(latent)
+        drawn = autoencoder.decode(latent)
+        of_variables = autoencoder.variable_loss(latent, variables)
     loss = functional.l1_loss(drawn.float(), shapes(counts))
-    known = variables.isfinite()
-    if known.any():
-        loss = loss + config.variable_weight * functional.smooth_l1_loss(
-            read.float()[known], variables[known], beta=_HUBER_BETA
-        )
-    return loss
+    return loss + config.variable_weight * of_variables
 
 
 def _validation_loss(
-    autoencoder: SpectrumAutoencoder, validation: Spectra, config: TrainingConfig
+    autoencoder: ShapeAutoencoder, validation: Spectra, config: TrainingConfig
 ) -> Tensor:
     autoencoder.eval()
     with torch.no_grad():
@@ -216,7 +217,7 @@ def _validation_loss(
     return torch.stack(losses).sum().cpu() / len(validation.counts)
 
 
-def _batches(autoencoder: SpectrumAutoencoder, counts: FloatArray) -> Iterator[Tensor]:
+def _batches(autoencoder: ShapeAutoencoder, counts: FloatArray) -> Iterator[Tensor]:
     device = next(autoencoder.parameters()).device
     for start in range(0, len(counts), _BATCH):
         yield _tensor(counts[start : start + _BATCH], device)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from common.numbers import number_features, split_quantities
 from common.ports import Float32Array, Progress, TextEmbedder, no_progress
 from common.records import Summary
 from common.sentences import split_sentences
-from encoders.numbers import number_features, split_quantities
 
 IntArray = npt.NDArray[np.int64]
 
@@ -27,7 +27,7 @@ class SentenceSets:
     embeddings : ndarray of float32, shape (n_sentence, width)
         Embeddings of the distinct sentences.
     numbers : ndarray of float32, shape (n_sentence, 15)
-        Their `encoders.numbers.number_features`.
+        Their `common.numbers.number_features`.
     of_text : ndarray of int64, shape (n, longest)
         Rows of the sentences of each text, filled up with -1; one at least.
     """

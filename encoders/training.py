@@ -1,25 +1,22 @@
-"""Train a model bundle on pairs of spectra and summaries, after arXiv:2603.04516."""
+"""Train a model bundle on pairs of spectra and texts, after arXiv:2603.04516."""
 
-import dataclasses
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from common.dataset import Dataset, detections_of
-from common.errors import BundleError, InvalidTableError
-from common.ports import Progress, TextEmbedder, no_progress
-from common.records import Summary, content_hash
+from common.dataset import Dataset
+from common.errors import BundleError
+from common.ports import FloatArray, Progress, TextEmbedder, no_progress
 from encoders.bundle import Manifest, ModelBundle, SpectrumTextModel
 from encoders.calibration import calibrated_temperature
 from encoders.checkpoint import Checkpoints
-from encoders.config import TrainingConfig
-from encoders.fit_alignment import Pairs, fit_alignment
+from encoders.concept_bridge import beyond_expectation, fit_spectrum_concepts
+from encoders.config import BRIDGE_SHARES, Profile, RecipeName, TrainingConfig, config_of
+from encoders.fit_alignment import Pairs, fit_alignment, mean_recall_of
 from encoders.fit_autoencoder import (
     Spectra,
     encode,
@@ -27,15 +24,31 @@ from encoders.fit_autoencoder import (
     reconstruction_error,
     thin,
 )
-from encoders.sentences import SentenceSets, embed_sentences
+from encoders.fit_reading import Read, mean_told, read_texts, text_concepts_for
+from encoders.recipes.known import recipe_of
+from encoders.shared_space import choose_share
+from encoders.spectral_targets import spectral_targets
+from encoders.training_data import (
+    IntArray,
+    Parts,
+    TrainingTexts,
+    identity_of,
+    summaries_of,
+    summary_methods,
+)
 
-__all__ = ["Prepared", "TrainingConfig", "prepare", "train"]
+__all__ = ["Prepared", "TrainingConfig", "TrainingTexts", "prepare", "train"]
 
-IntArray = npt.NDArray[np.int64]
-
-FEWEST_SOURCES = {"training": 8, "validation": 2}
-FEWEST_TO_CALIBRATE = 8  # with fewer, the validation split tells the temperature better
-_ARCHITECTURE = ("patch", "width", "encoder_layers", "decoder_layers", "attention_heads", "latent")
+_ARCHITECTURE = (
+    "recipe",
+    "patch",
+    "width",
+    "encoder_layers",
+    "decoder_layers",
+    "attention_heads",
+    "latent",
+)
+_TAKEN_OVER = ("most_counts", "concept_hidden", "concept_members", "text_concepts")
 
 
 def train(
@@ -46,13 +59,14 @@ def train(
     *,
     start: ModelBundle | None = None,
     checkpoints: Path | None = None,
+    words: TrainingTexts | None = None,
 ) -> ModelBundle:
     """Train the autoencoder, then the alignment; equal seeds give equal models on one machine.
 
     Parameters
     ----------
     dataset : Dataset
-        Pairs; sources without a summary take part in the autoencoder only.
+        Pairs; sources without a text take part in the autoencoder only.
     embedder : TextEmbedder
         Text model, which the bundle is tied to.
     config : TrainingConfig or None
@@ -60,10 +74,14 @@ def train(
     progress : callable
         Told what is being done and how far it is.
     start : ModelBundle or None
-        Bundle whose autoencoder training begins with, instead of random weights.
+        Bundle whose autoencoder and concepts training begins with, instead of random weights.
     checkpoints : Path or None
         Folder to keep finished parts in: an interrupted training, called again, goes on from them
         and gives the same bundle. Remove it when the bundle is saved.
+    words : TrainingTexts or None
+        Real texts to learn words and the topic from. Without them what ``start`` has learnt is
+        kept; without that, too, words are those of the dataset and of templates, and the topic of
+        a text is not known.
 
     Returns
     -------
@@ -75,41 +93,55 @@ def train(
     InputError
         If the dataset is for tests only.
     InvalidTableError
-        If the dataset has too few sources with summaries to train on or to validate with.
+        If the dataset has too few sources with texts to train on or to validate with.
     BundleError
         If the autoencoder of ``start`` is built otherwise than ``config`` says.
     """
     config = config or TrainingConfig()
-    kept = Checkpoints(checkpoints, identity_of(dataset, embedder, config, start))
+    kept = Checkpoints(checkpoints, identity_of(dataset, embedder, config, start, words))
+    recipe = recipe_of(config)
     # Training must neither depend on nor change the random state of the program around it.
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        prepared = prepare(dataset, embedder, config, progress, start=start, checkpoints=kept)
+        prepared = prepare(
+            dataset, embedder, config, progress, start=start, checkpoints=kept, words=words
+        )
         model, pairs = prepared.model, prepared.pairs
         fit_alignment(
-            model.alignment, pairs["training"], pairs["validation"], config, kept, progress
+            model.alignment,
+            pairs["training"],
+            pairs["validation"],
+            config,
+            kept,
+            progress,
+            heads=recipe.heads,
+            fit=recipe.fitting(pairs),
         )
-        held_out = pairs.get("calibration", pairs["validation"])
-        spectra, texts = _vectors(model, held_out)
-        temperature = calibrated_temperature(spectra, texts[held_out.first_texts], held_out.source)
-    sources, rows = prepared.sources, prepared.rows
+        _join(model, prepared, config)
+        held_out = "calibration" if "calibration" in pairs else "validation"
+        spectra, texts = prepared.vectors(held_out)
+        temperature = calibrated_temperature(
+            spectra,
+            texts[pairs[held_out].first_texts],
+            pairs[held_out].source,
+            symmetric=config.symmetric,
+        )
+    parts = prepared.parts
     manifest = Manifest(
         text_model=embedder.name,
         section_width=embedder.width,
         config=config,
         dataset=dataset.name,
         simulated=dataset.simulated,
-        summary_methods=_summary_methods(dataset, rows["training"]),
+        summary_methods=summary_methods(dataset, parts.paired["training"]),
         temperature=temperature,
         started_from=start.model_id if start else None,
-        split_sizes={
-            **{f"{part}_sources": len(of_part) for part, of_part in sources.items()},
-            **{f"{part}_detections": len(of_part) for part, of_part in rows.items()},
-        },
+        corpus=_corpus_of(words, start, embedder),
+        split_sizes=parts.sizes(),
         metrics={
             f"{part}_{what}": value
             for part in ("training", "validation")
-            for what, value in _metrics(model, dataset, rows[part], pairs[part]).items()
+            for what, value in _metrics(prepared, dataset, part).items()
         },
     )
     return ModelBundle(manifest, model, embedder)
@@ -122,18 +154,47 @@ class Prepared:
     Attributes
     ----------
     model : SpectrumTextModel
-        With a trained autoencoder and heads of random weights.
-    sources, rows : mapping of str to ndarray of int64
-        Sources and detections of ``training``, ``validation`` and, when it is kept apart,
-        ``calibration``.
+        With a trained autoencoder and concepts, and heads of random weights.
+    parts : Parts
+        Sources and detections.
     pairs : mapping of str to Pairs
-        Those of them that have a summary; too few to calibrate with are left out.
+        Those of each part that have a text.
+    counts : mapping of str to ndarray of float64, shape (n, 400)
+        Their spectra.
+    texts : mapping of str to Read
+        Their texts.
     """
 
     model: SpectrumTextModel
-    sources: Mapping[str, IntArray]
-    rows: Mapping[str, IntArray]
+    parts: Parts
     pairs: Mapping[str, Pairs]
+    counts: Mapping[str, FloatArray]
+    texts: Mapping[str, Read]
+
+    def vectors(self, part: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the vectors of the spectra and texts of a part in the shared space."""
+        spectra, texts = self.aligned(part)
+        if self.model.joint is None:
+            return spectra, texts
+        shown, said = self.bridge(part)
+        with torch.no_grad():
+            return self.model.joint(shown, spectra), self.model.joint(said, texts)
+
+    def aligned(self, part: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the vectors of spectra and texts after alignment."""
+        pairs, alignment = self.pairs[part], self.model.alignment
+        with torch.no_grad():
+            return (
+                alignment.place(pairs.latents[0]),
+                alignment.read(pairs.sentences, pairs.of_text),
+            )
+
+    def bridge(self, part: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what spectra show and texts say beyond expectation."""
+        concepts, device = self.model.spectrum_concepts, self.pairs[part].latents.device
+        shown = torch.from_numpy(concepts.probabilities(self.counts[part])).to(device)
+        told = torch.from_numpy(self.texts[part].told).to(device)
+        return beyond_expectation(shown, concepts.prior), self.model.said(told)
 
 
 def prepare(
@@ -144,24 +205,25 @@ def prepare(
     *,
     start: ModelBundle | None = None,
     checkpoints: Checkpoints | None = None,
+    words: TrainingTexts | None = None,
 ) -> Prepared:
     """Do all of `train`, whose parameters these are, up to the alignment."""
     dataset.check_may_be_learnt_from()
     if start is not None:
         _check_architecture(start.manifest.config, config)
-    sources = _sources(dataset, config)
-    rows = {part: detections_of(dataset, of_part) for part, of_part in sources.items()}
-    paired = {part: _with_summary(dataset, of_part) for part, of_part in rows.items()}
-    _check_enough(dataset, paired)
-    if _n_sources(dataset, paired.get("calibration")) < FEWEST_TO_CALIBRATE:
-        paired.pop("calibration", None)
+    parts = Parts.of(dataset, config)
+    rows, paired = parts.rows, parts.paired
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = SpectrumTextModel(embedder.width, config)
+    model.text_concepts = text_concepts_for(
+        dataset, parts, embedder, config, start, words, progress
+    )
     if start is not None:
-        model.autoencoder.load_state_dict(start.autoencoder_weights())
+        model.autoencoder.load_state_dict(start.weights("autoencoder"))
+        model.spectrum_concepts.load_state_dict(start.weights("spectrum_concepts"))
     model.to(device)
     texts = {
-        part: embed_sentences(embedder, _summaries(dataset, of_part), progress)
+        part: read_texts(model, embedder, summaries_of(dataset, of_part), config, progress)
         for part, of_part in paired.items()
     }
     fit_autoencoder(
@@ -172,6 +234,16 @@ def prepare(
         checkpoints or Checkpoints(None, ""),
         progress,
     )
+    if model.joint is not None:
+        learnt = rows["training"]
+        targets = spectral_targets(
+            dataset,
+            mean_told(dataset, paired["training"], texts["training"].told),
+            model.spectrum_concepts.probabilities(dataset.counts) if start else None,
+        )
+        fit_spectrum_concepts(
+            model.spectrum_concepts, dataset.counts[learnt], targets[learnt], config, progress
+        )
     latents = {
         part: _latents(
             model,
@@ -184,18 +256,40 @@ def prepare(
         for part, of_part in paired.items()
     }
     model.alignment.fit_inputs(
-        latents["training"][0], torch.from_numpy(texts["training"].embeddings).to(device)
+        latents["training"][0], torch.from_numpy(texts["training"].inputs.embeddings).to(device)
     )
     pairs = {
         part: _pairs(model, dataset, of_part, latents[part], texts[part])
         for part, of_part in paired.items()
     }
-    return Prepared(model, sources, rows, pairs)
+    counts = {part: dataset.counts[of_part] for part, of_part in paired.items()}
+    return Prepared(model, parts, pairs, counts, texts)
 
 
-def config_like(start: TrainingConfig, **changes: Any) -> TrainingConfig:  # noqa: ANN401
-    """Return the default hyperparameters, changed, for the autoencoder of another bundle."""
-    return TrainingConfig(**{name: getattr(start, name) for name in _ARCHITECTURE}, **changes)
+def _join(model: SpectrumTextModel, prepared: Prepared, config: TrainingConfig) -> None:
+    """Join bridge and aligned vectors, with the share that finds most of the validation pairs."""
+    if model.joint is None:
+        return
+    aligned, bridge = prepared.aligned("training"), prepared.bridge("training")
+    shown, said = prepared.bridge("validation")
+    spectra, texts = prepared.aligned("validation")
+    validation, joint = prepared.pairs["validation"], model.joint
+    choose_share(
+        joint,
+        BRIDGE_SHARES if config.bridge_share is None else (config.bridge_share,),
+        (torch.cat(bridge), torch.cat(aligned)),
+        lambda: mean_recall_of(validation, joint(shown, spectra), joint(said, texts)),
+    )
+
+
+def config_like(
+    start: TrainingConfig,
+    profile: Profile,
+    **changes: Any,  # noqa: ANN401
+) -> TrainingConfig:
+    """Return the hyperparameters of a profile for what is taken over from another bundle."""
+    kept = {name: getattr(start, name) for name in (*_ARCHITECTURE, *_TAKEN_OVER)}
+    return config_of(RecipeName(kept.pop("recipe")), profile, **{**kept, **changes})
 
 
 def _check_architecture(start: TrainingConfig, config: TrainingConfig) -> None:
@@ -211,77 +305,15 @@ def _check_architecture(start: TrainingConfig, config: TrainingConfig) -> None:
         )
 
 
-def _sources(dataset: Dataset, config: TrainingConfig) -> dict[str, IntArray]:
-    split = dataset.split()
-    validation = split["validation"]
-    if config.train_on == "split":
-        return {
-            "training": split["train"],
-            "validation": validation,
-            "calibration": split["calibration"],
-        }
-    rest = np.setdiff1d(np.arange(dataset.n_sources), validation)
-    return {"training": rest, "validation": validation}
-
-
-def _with_summary(dataset: Dataset, rows: IntArray) -> IntArray:
-    has_summary = np.array(
-        [dataset.summary_of(source) is not None for source in range(dataset.n_sources)],
-        dtype=np.bool_,
-    )
-    return rows[has_summary[dataset.source[rows]]]
-
-
-def _summaries(dataset: Dataset, rows: IntArray) -> list[Summary]:
-    """Return all texts about the sources of these detections, in the order of the sources."""
-    sources = np.unique(dataset.source[rows]).tolist()
-    return [text.summary for source in sources for text in dataset.texts_of(source)]
-
-
-def _summary_methods(dataset: Dataset, rows: IntArray) -> dict[str, int]:
-    paired = _with_summary(dataset, rows)
-    return dict(Counter(summary.method for summary in _summaries(dataset, paired)))
-
-
-def _check_enough(dataset: Dataset, paired: dict[str, IntArray]) -> None:
-    found = {part: _n_sources(dataset, paired[part]) for part in FEWEST_SOURCES}
-    enough = all(found[part] >= fewest for part, fewest in FEWEST_SOURCES.items())
-    distinct = {summary.hash() for summary in _summaries(dataset, paired["training"])}
-    if enough and len(distinct) < FEWEST_SOURCES["training"]:
-        raise InvalidTableError(
-            f"dataset {dataset.name}: {found['training']} sources to train on have "
-            f"{len(distinct)} different texts, at least {FEWEST_SOURCES['training']} are needed: "
-            "give each source texts that are about it"
-        )
-    if not enough:
-        raise InvalidTableError(
-            f"dataset {dataset.name}: {found['training']} sources with a spectrum and a summary to "
-            f"train on and {found['validation']} to validate with, at least "
-            f"{FEWEST_SOURCES['training']} and {FEWEST_SOURCES['validation']} are needed: give a "
-            "dataset of about 20 such sources or more"
-        )
-
-
-def _n_sources(dataset: Dataset, rows: IntArray | None) -> int:
-    return 0 if rows is None else len(np.unique(dataset.source[rows]))
-
-
-def identity_of(
-    dataset: Dataset, embedder: TextEmbedder, config: TrainingConfig, start: ModelBundle | None
-) -> str:
-    """Return a hash over all that decides the result."""
-    return content_hash(
-        repr(dataclasses.asdict(config)),
-        f"{embedder.name} {embedder.width} {start.model_id if start else None}",
-        dataset.counts,
-        dataset.source,
-        *(values for _, values in sorted(dataset.variables.items())),
-        *(
-            " ".join(text.summary.hash() for text in dataset.texts_of(source))
-            for source in range(dataset.n_sources)
-        ),
-        *(dataset.parts or ()),
-    )
+def _corpus_of(
+    words: TrainingTexts | None, start: ModelBundle | None, embedder: TextEmbedder
+) -> dict[str, int]:
+    """Return how many texts of which corpus the model has read."""
+    if words is not None:
+        return dict(words.sizes)
+    if start is not None and start.text_model == embedder.name:
+        return dict(start.manifest.corpus)
+    return {}
 
 
 def _latents(
@@ -297,18 +329,14 @@ def _latents(
     latents = []
     for copy in range(1 + n_copies):
         counts = dataset.counts[rows]
-        seen = thin(counts, config.least_kept, rng) if copy else counts
+        seen = thin(counts, config, rng) if copy else counts
         latents.append(encode(model.autoencoder, seen).clone())
         progress("encoding spectra", copy + 1, 1 + n_copies)
     return torch.stack(latents)
 
 
 def _pairs(
-    model: SpectrumTextModel,
-    dataset: Dataset,
-    rows: IntArray,
-    latents: torch.Tensor,
-    texts: SentenceSets,
+    model: SpectrumTextModel, dataset: Dataset, rows: IntArray, latents: torch.Tensor, texts: Read
 ) -> Pairs:
     device = latents.device
     sources, own = np.unique(dataset.source[rows], return_inverse=True)
@@ -316,33 +344,25 @@ def _pairs(
     with torch.no_grad():
         latents = model.alignment.prepare_latents(latents)
         sentences = model.alignment.prepare_sentences(
-            torch.from_numpy(texts.embeddings).to(device),
-            torch.from_numpy(texts.numbers).to(device),
+            torch.from_numpy(texts.inputs.embeddings).to(device),
+            torch.from_numpy(texts.inputs.numbers).to(device),
         )
     return Pairs(
         latents=latents,
         sentences=sentences,
-        of_text=torch.from_numpy(texts.of_text).to(device),
+        of_text=torch.from_numpy(texts.inputs.of_text).to(device),
         source=own,
         about=None if set(n_texts) == {1} else np.repeat(np.arange(len(sources)), n_texts),
     )
 
 
 def _metrics(
-    model: SpectrumTextModel, dataset: Dataset, rows: IntArray, pairs: Pairs
+    prepared: Prepared, dataset: Dataset, part: str
 ) -> dict[str, float | dict[str, float]]:
     """Return how well spectra are drawn again and pairs are found."""
-    found = pairs.retrieval(*_vectors(model, pairs))
+    found = prepared.pairs[part].retrieval(*prepared.vectors(part))
+    counts = dataset.counts[prepared.parts.rows[part]]
     return {
-        "autoencoder_mae": reconstruction_error(model.autoencoder, dataset.counts[rows]),
+        "autoencoder_mae": reconstruction_error(prepared.model.autoencoder, counts),
         **{direction: result.to_dict() for direction, result in found.items()},
     }
-
-
-def _vectors(model: SpectrumTextModel, pairs: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the vectors of spectra and texts in the shared space."""
-    with torch.no_grad():
-        return (
-            model.alignment.place(pairs.latents[0]),
-            model.alignment.read(pairs.sentences, pairs.of_text),
-        )

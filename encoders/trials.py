@@ -20,10 +20,10 @@ from safetensors.torch import save as save_tensors
 
 from common.errors import UnavailableError
 from encoders import study as study_file
-from encoders.alignment import HeadPair
 from encoders.config import TrainingConfig
-from encoders.fit_alignment import Pairs, fit_pair
-from encoders.search_space import SPACE
+from encoders.fit_alignment import Pairs
+from encoders.recipes.known import recipe_of
+from encoders.search_space import space_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,14 +58,16 @@ class Trials:
             yield
 
     def _run_one(self, study: optuna.Study) -> None:
-        trial = study.ask(dict(SPACE))
+        recipe = recipe_of(self.config)
+        trial = study.ask(dict(space_of(self.config.recipe)))
         config = dataclasses.replace(self.config, members=1, **trial.params)
         training, validation = self.pairs["training"], self.pairs["validation"]
         best = -1.0
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            pair = HeadPair(training.sentences.shape[1], config).to(training.latents.device)
-            for epoch, score in fit_pair(pair, training, validation, config, member=0):
+            pair = recipe.heads(training.sentences.shape[1], config).to(training.latents.device)
+            fit = recipe.fitting(self.pairs)
+            for epoch, score in fit(pair, training, validation, config, member=0):
                 # What has diverged does not come back: no need to see it to its end.
                 diverged = not all(w.isfinite().all() for w in pair.parameters())
                 if not diverged:
@@ -90,7 +92,7 @@ def run_trials(trials: Trials, numbers: range, jobs: int) -> Iterator[int]:
         jobs,
         multiprocessing.get_context("spawn"),
         _begin_process,
-        (trials.path, trials.study, shared, trials.config),
+        (trials.path, trials.study, shared, tuple(trials.pairs), trials.config),
     )
     try:
         futures = [pool.submit(_run_in_process, number) for number in numbers]
@@ -140,12 +142,14 @@ def _load_pairs(path: Path, device: str) -> Pairs:
 _of_process: dict[str, Trials] = {}  # set once in each process of the pool
 
 
-def _begin_process(path: Path, study: str, shared: Path, config: TrainingConfig) -> None:
+def _begin_process(
+    path: Path, study: str, shared: Path, parts: tuple[str, ...], config: TrainingConfig
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends trials at once, without a traceback
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    pairs = {part: _load_pairs(shared / part, device) for part in ("training", "validation")}
+    pairs = {part: _load_pairs(shared / part, device) for part in parts}
     _of_process["trials"] = Trials(path, study, pairs, config)
 
 

@@ -20,7 +20,7 @@ from encoders.bundle import ModelBundle
 from encoders.checkpoint import Checkpoints
 from encoders.config import TrainingConfig
 from encoders.fit_alignment import Pairs
-from encoders.search_space import SPACE, read_settings
+from encoders.search_space import SPACE, read_settings, space_of
 from encoders.training import identity_of, prepare
 from encoders.trials import Trials, run_trials
 
@@ -34,13 +34,14 @@ class Tuned:
     """What a search has found so far."""
 
     settings: Mapping[str, Any]
-    """Best values of the names in `SPACE`."""
+    """Best values of the names in `encoders.search_space.space_of`."""
     score: float
     """Mean of the six recalls, of both directions, on the validation split."""
     trial: int
     complete: int
     pruned: int
     study: str
+    recipe: str = "ours"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document that `read_settings` reads."""
@@ -103,7 +104,8 @@ def tune(
     dataset.check_may_be_learnt_from()
     config = config or TrainingConfig()
     identity = identity_of(dataset, embedder, config, start)
-    name = content_hash(identity, *(f"{key} {distribution_to_json(SPACE[key])}" for key in SPACE))
+    space = space_of(config.recipe)
+    name = content_hash(identity, *(f"{key} {distribution_to_json(space[key])}" for key in space))
     with study_file.owned(path):
         storage = study_file.read_journal(path)
         study_file.check_belongs(path, storage, name)
@@ -117,11 +119,11 @@ def tune(
             finished = study_file.take_up(study)
         except OSError as exc:
             raise study_file.unwritable(path, exc) from exc
-        best = _best(study) if finished else None
+        best = _best(study, config) if finished else None
         progress(_STAGE, finished, trials)
         for done in run_trials(Trials(path, name, pairs, config), range(finished, trials), jobs):
             progress(_STAGE, finished + done, trials)
-            now = _best(study)
+            now = _best(study, config)
             if better is not None and now is not None and (best is None or now.trial != best.trial):
                 better(now)
             best = now
@@ -145,25 +147,27 @@ def _prepare(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         prepared = prepare(dataset, embedder, config, progress, start=start, checkpoints=kept)
-    return {part: prepared.pairs[part] for part in ("training", "validation")}
+    return dict(prepared.pairs)
 
 
 def _within_space(config: TrainingConfig) -> dict[str, Any]:
-    values = {name: getattr(config, name) for name in SPACE}
-    return {n: value for n, value in values.items() if SPACE[n].low <= value <= SPACE[n].high}
+    space = space_of(config.recipe)
+    values = {name: getattr(config, name) for name in space}
+    return {n: value for n, value in values.items() if space[n].low <= value <= space[n].high}
 
 
-def _best(study: optuna.Study) -> Tuned | None:
+def _best(study: optuna.Study, config: TrainingConfig) -> Tuned | None:
     trials = study.get_trials(deepcopy=False, states=study_file.FINISHED)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if not complete:
         return None
     best = max(complete, key=lambda trial: trial.values[0])
     return Tuned(
-        settings={name: best.params[name] for name in SPACE},
+        settings={name: best.params[name] for name in space_of(config.recipe)},
         score=best.values[0],
         trial=best.number,
         complete=len(complete),
         pruned=len(trials) - len(complete),
         study=study.study_name,
+        recipe=config.recipe,
     )

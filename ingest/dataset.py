@@ -12,6 +12,7 @@ from typing import Final, get_args
 
 import numpy as np
 
+from common.concepts import format_concepts
 from common.dataset import Dataset, Use
 from common.errors import InvalidTableError, NotFoundError
 from common.records import Refusal
@@ -23,6 +24,7 @@ from ingest.dataset_rows import (
     Arrays,
     ambiguous_rows,
     check_values,
+    concepts_of,
     detections_of,
     keys_of,
     parts_of,
@@ -125,6 +127,7 @@ def read_pairs(
         detections=detections_of(file, arrays, source, variables, texts),
         texts=texts,
         simulated=simulated,
+        concepts=concepts_of(file, arrays),
         use=description.use,
         parts=parts_of(file, arrays, source),
     )
@@ -158,6 +161,8 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
         values = [getattr(d, attribute) for d in detections]
         if any(value is not None for value in values):
             arrays[name] = np.array([none if value is None else value for value in values])
+    if dataset.concepts is not None:
+        arrays["concepts"] = np.array([format_concepts(holds) for holds in dataset.concepts])
     for name, default in CATALOGUE.items():
         given = [d.catalogue.get(name, default) for d in detections]
         if any(value != default for value in given):

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from common.binning import N_BINS
+from common.concepts import parse_concepts
 from common.dataset import BoolArray, FloatArray, IntArray, Text
 from common.errors import InvalidTableError
 from common.records import Detection, Refusal, catalogue_key
@@ -49,6 +50,7 @@ KINDS: Final[Mapping[str, str]] = {
     "observed_at": "U",
     "drawn_from": "U",
     "simulated": "b",
+    "concepts": "U",
     "exposure_known": "b",
     "origin": "U",
     "part": "U",
@@ -93,6 +95,16 @@ def check_values(file: str, arrays: Arrays) -> None:
                 f"{file}: {problem} in rows {some(np.flatnonzero(rows))} (the first row is 0): "
                 "correct or remove them"
             )
+
+
+def concepts_of(file: str, arrays: Arrays) -> BoolArray | None:
+    """Return which concepts hold of each row, shape (n, N_CONCEPTS), None where nothing is said."""
+    if "concepts" not in arrays:
+        return None
+    try:
+        return np.array([parse_concepts(text) for text in arrays["concepts"].tolist()])
+    except InvalidTableError as exc:
+        raise InvalidTableError(f"{file}: {exc}") from exc
 
 
 def releases_of(file: str, arrays: Arrays, given: str | None) -> Array:

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from common.dataset import Dataset, Text
+from common.dataset import Dataset, Question, Text
 from common.errors import InvalidTableError
 from common.ports import Progress, Summarizer, no_progress
 from common.records import SUMMARY_METHODS, WRITTEN_BY, Paper, Summary, SummaryMethod
@@ -20,14 +20,6 @@ SUMMARIES: Final = "summaries.jsonl"
 ABSTRACTS: Final = "texts.jsonl"
 QUESTIONS: Final = "questions.jsonl"
 SECTIONS: Final = ("nature", "xray", "interpretation")
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A short question, and the SIMBAD class whose spectra should come first."""
-
-    source_class: str
-    question: str
 
 
 def read_summaries(

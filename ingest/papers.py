@@ -58,7 +58,7 @@ def read_papers(
     limits = limits or get_settings()
     papers: dict[str, tuple[Paper, str]] = {}
     refusals: list[Refusal] = []
-    for place, record in _records(path, _read_text(path, limits.max_file_mb)):
+    for place, record in _records(path, read_text(path, limits.max_file_mb)):
         where = f"{path.name} {place}"
         if isinstance(record, str):
             refusals.append(Refusal(where, record))
@@ -89,7 +89,8 @@ def clean(text: str) -> str:
     return " ".join(_UNPRINTABLE.sub("", html.unescape(text)).split())
 
 
-def _read_text(path: Path, max_mb: float) -> str:
+def read_text(path: Path, max_mb: float) -> str:
+    """Return the content of a text file, gzipped or not, its size checked while it is read."""
     limit = int(max_mb * 2**20)
     try:
         with path.open("rb") as file:

@@ -18,22 +18,38 @@ from common.ports import Progress, no_progress
 from common.records import Detection, Summary
 from common.source_class import normalise
 from common.variables import BY_NAME, VARIABLE_NAMES
+from ingest.simulation.concepts import concepts_of
+from ingest.simulation.emission import emission
 from ingest.simulation.fits import fit_spectra
 from ingest.simulation.instrument import responses
 from ingest.simulation.measure import measure_bands, variability
-from ingest.simulation.observe import Observations, observe
-from ingest.simulation.population import KINDS, Population, draw_population, photons
+from ingest.simulation.observe import (
+    Conditions,
+    Observations,
+    background_shapes,
+    observe,
+)
+from ingest.simulation.population import KINDS, Population, PopulationName, draw_population
 from ingest.simulation.text import describe
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 MAX_DETECTIONS = 100_000  # a bibcode has five digits for the source
 MAX_SEED = 99_999  # and five for the seed
 
+MIXED: tuple[PopulationName, ...] = ("catalogue", "even")
 _SOURCES_PER_BLOCK = 500
+_CALIBRATION_ERROR = 0.12  # of the even population
 
 
-def simulate(n_detections: int, seed: int, progress: Progress = no_progress) -> Dataset:
+def simulate(
+    n_detections: int,
+    seed: int,
+    progress: Progress = no_progress,
+    population: PopulationName = "catalogue",
+    calibration_error: float | None = None,
+) -> Dataset:
     """Simulate detections of X-ray sources, with catalogue values and a summary of each source.
 
     The first n detections of a seed are the same however many are asked for.
@@ -46,6 +62,14 @@ def simulate(n_detections: int, seed: int, progress: Progress = no_progress) -> 
         0 to 99,999; it is part of keys and bibcodes.
     progress : Progress
         Called with the stages ``simulate spectra`` and ``measure spectra``.
+    population : str
+        ``catalogue``: kinds and counts as in the Chandra Source Catalog, or ``even``: each kind as
+        often as any other, 20 to 10 million counts, backgrounds of many shapes, instruments of
+        several observatories: for nets that have to know the rare and to read the strange. Or
+        ``mixed``: blocks of 500 sources of the one and the other by turns.
+    calibration_error : float, optional
+        Rms by which effective areas are wrong, 0 to 1; energies are then wrong by 0.3%. Without,
+        it is 0 for ``catalogue`` and 0.12 for ``even``.
 
     Returns
     -------
@@ -55,7 +79,7 @@ def simulate(n_detections: int, seed: int, progress: Progress = no_progress) -> 
     Raises
     ------
     InputError
-        If the number or the seed is out of range.
+        If a number is out of range.
     """
     if not 1 <= n_detections <= MAX_DETECTIONS:
         raise InputError(
@@ -63,15 +87,22 @@ def simulate(n_detections: int, seed: int, progress: Progress = no_progress) -> 
         )
     if not 0 <= seed <= MAX_SEED:
         raise InputError(f"cannot simulate with seed {seed}: give a number from 0 to {MAX_SEED}")
+    names: tuple[PopulationName, ...] = MIXED if population == "mixed" else (population,)
+    conditions = {name: _conditions(name, calibration_error) for name in names}
     populations: list[Population] = []
+    concepts: list[BoolArray] = []
     parts: list[Observations] = []
     summaries: list[Summary] = []
     # Each block has its own random stream and is drawn whole, so that a longer run only adds.
     for index in count():
         rng = np.random.default_rng([seed, index])
-        populations.append(draw_population(rng, _SOURCES_PER_BLOCK))
-        spectra = photons(populations[-1])
-        parts.append(observe(rng, populations[-1], spectra, index * _SOURCES_PER_BLOCK))
+        name = names[index % len(names)]
+        populations.append(draw_population(rng, _SOURCES_PER_BLOCK, name))
+        emitted = emission(populations[-1])
+        concepts.append(concepts_of(populations[-1], emitted))
+        spectra = emitted.total()
+        first = index * _SOURCES_PER_BLOCK
+        parts.append(observe(rng, populations[-1], spectra, first, conditions[name]))
         summaries += describe(rng, populations[-1], spectra)
         done = min(sum(map(len, parts)), n_detections)
         progress("simulate spectra", done, n_detections)
@@ -79,7 +110,7 @@ def simulate(n_detections: int, seed: int, progress: Progress = no_progress) -> 
             break
     observations = Observations.join(parts, n_detections)
     measured = _measure(observations, progress)
-    population = Population.join(populations)
+    drawn = Population.join(populations)
     n_sources = int(observations.source.max()) + 1
     bibcodes = [f"2026Sim.{seed:05d}{source:05d}S" for source in range(n_sources)]
     return Dataset(
@@ -88,13 +119,26 @@ def simulate(n_detections: int, seed: int, progress: Progress = no_progress) -> 
         exposure_s=observations.exposure_s,
         source=observations.source,
         variables={name: measured[name] for name in VARIABLE_NAMES},
-        detections=_detections(seed, population, observations, measured, bibcodes),
+        detections=_detections(seed, drawn, observations, measured, bibcodes),
         texts=[
             Text(source, bibcode, summary)
             for source, (bibcode, summary) in enumerate(zip(bibcodes, summaries, strict=False))
         ],
         simulated=True,
+        concepts=np.concatenate(concepts)[observations.source],
     )
+
+
+def _conditions(population: PopulationName, calibration_error: float | None) -> Conditions:
+    """Return how a population is observed."""
+    if calibration_error is not None and not 0 <= calibration_error <= 1:
+        raise InputError(
+            f"cannot simulate a calibration error of {calibration_error}: give a number from 0 to 1"
+        )
+    if population == "catalogue":
+        return Conditions(calibration_error=calibration_error or 0.0)
+    error = _CALIBRATION_ERROR if calibration_error is None else calibration_error
+    return Conditions(len(responses()), error, wide=True)
 
 
 def _measure(observations: Observations, progress: Progress) -> dict[str, FloatArray]:
@@ -106,9 +150,10 @@ def _measure(observations: Observations, progress: Progress) -> dict[str, FloatA
         if len(rows) == 0:
             continue
         counts, background = observations.counts[rows], observations.background[rows]
-        share = background / np.maximum(counts.sum(axis=1), 1.0)
-        columns = measure_bands(counts, background[:, None] * response.background, response)
-        for name, values in (columns | fit_spectra(counts, share, response)).items():
+        shapes = observations.background_mix[rows] @ background_shapes(response)
+        expected = background[:, None] * shapes
+        columns = measure_bands(counts, expected, response)
+        for name, values in (columns | fit_spectra(counts, expected, response)).items():
             measured.setdefault(name, np.full(len(observations), np.nan))[rows] = values
         done += len(rows)
         progress("measure spectra", done, len(observations))
@@ -133,7 +178,7 @@ def _detections(
             Detection(
                 key=f"simulated/{seed}/{row}",
                 telescope="SIMULATED",
-                instrument="ACIS-like",
+                instrument=f"{response.family}-like",
                 source_name=_source_name(ra_deg, dec_deg),
                 ra_deg=round(ra_deg, 6),
                 dec_deg=round(dec_deg, 6),

@@ -25,7 +25,7 @@ from common.errors import InvalidQueryError
 from common.source_class import label_of
 from common.variables import VARIABLE_NAMES
 from search.cone import Cone, with_exact_cones
-from search.schema import DETECTIONS, PAPERS, fold_name
+from search.schema import DETECTIONS, PAPERS, TOPIC_PROBABILITY, fold_name
 from search.store.base import Store
 from search.where import PAYLOAD_KEYS, Kind, parse_where, unknown_field
 
@@ -68,6 +68,7 @@ PAPER_KINDS: Mapping[str, Kind] = MappingProxyType(
         "journal": "text",
         "author": "person",
         "source": "text",
+        TOPIC_PROBABILITY: "number",
         "simulated": "flag",
         "class": "class",
     }
@@ -172,6 +173,18 @@ class PaperFilter(_Filter):
     author: Names = Field((), description="authors, any of them: surname, or 'surname, initials'")
     source: Names = Field((), description="names of sources that a paper is about, any of them")
     bibcode: Names = Field((), description="bibcodes, former ones too, any of them")
+    min_topic: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="lowest probability of being about X-ray sources; papers without one pass",
+    )
+    any_topic: bool = Field(
+        False,
+        description="papers about anything, where by default those about X-ray sources are asked "
+        "for",
+    )
 
     def to_qdrant(self) -> models.Filter | None:
         """Return the equivalent Qdrant filter, None if nothing is restricted.
@@ -179,7 +192,7 @@ class PaperFilter(_Filter):
         Raises
         ------
         InvalidQueryError
-            If a class or field is unknown, or ``where`` cannot be read.
+            If a class or field is unknown, ``where`` cannot be read, or topics contradict.
         """
         return _all_of(
             _in_classes(self.classes),
@@ -188,6 +201,7 @@ class PaperFilter(_Filter):
             _any_of("author_names", [fold_name(name) for name in self.author]),
             _any_of("source_names", self.source),
             _called(self.bibcode),
+            _on_topic(self.min_topic, self.any_topic),
             *_presence(self.has, self.lacks, PAPER_KINDS),
             _where(self.where, PAPER_KINDS),
         )
@@ -272,6 +286,16 @@ def _not_in_classes(names: Sequence[str]) -> models.Filter | None:
 def _called(bibcodes: Sequence[str]) -> models.Filter | None:
     names = [_any_of(key, bibcodes) for key in ("bibcode", "alternate_bibcodes")]
     return models.Filter(should=[name for name in names if name]) if bibcodes else None
+
+
+def _on_topic(least: float | None, any_topic: bool) -> models.Filter | None:
+    """Leave out what is known to be less probable, so that what has no value yet stays."""
+    if any_topic and least is not None:
+        raise InvalidQueryError("min_topic: any topic is asked for as well, give one of the two")
+    if not least:
+        return None
+    below = models.FieldCondition(key=TOPIC_PROBABILITY, range=models.Range(lt=least))
+    return models.Filter(must_not=[below])
 
 
 def _ranges(ranges: Mapping[str, Bounds], kinds: Mapping[str, Kind]) -> list[models.Condition]:

@@ -17,6 +17,7 @@ from common.variables import BY_NAME
 from search.cone import Cone
 from search.filters import DetectionFilter, PaperFilter
 from search.results import Arrange, Estimate, Hit, Page, Target
+from search.schema import TOPIC_PROBABILITY
 from search.services import Services
 
 P = ParamSpec("P")
@@ -36,7 +37,9 @@ DETECTION_FIELDS = (
     "key", "source_name", "telescope", "instrument", "obsid", "ra_deg", "dec_deg", "observed_at",
     "exposure_s", "counts", "hard_hs", "hard_ms", "flux_significance_b", "bibcodes", "simulated",
 )  # fmt: skip
-PAPER_FIELDS = ("bibcode", "title", "year", "journal", "source_names", "simulated")
+PAPER_FIELDS = (
+    "bibcode", "title", "year", "journal", "source_names", TOPIC_PROBABILITY, "simulated",
+)  # fmt: skip
 
 Identifier = Annotated[
     str, Field(description="Key, source name or point id of a stored detection.", max_length=400)
@@ -182,13 +185,22 @@ class _Tools:
         author: Annotated[
             str | None, Field(description="Family name of an author.", max_length=200)
         ] = None,
+        min_topic: Annotated[
+            float | None,
+            Field(ge=0, le=1, description="Lowest probability of being about X-ray sources."),
+        ] = None,
+        any_topic: Annotated[
+            bool, Field(description="With about and region: papers on anything, too.")
+        ] = False,
         limit: Limit = 10,
         cursor: Cursor = None,
     ) -> Json:
         """Find papers: by words (meaning and keywords), about a detection, or of a region of sky.
 
         Give one of question, about and region, or none to list what fits the other arguments.
-        highlights are the sentences of a paper that fit the question best.
+        highlights are the sentences of a paper that fit the question best; topic_probability says
+        how likely it is about X-ray sources. Papers about a detection and of a region are likely
+        to be, unless any_topic; off_topic is how many were left out for that.
         """
         service = self._services.search
         wanted = _checked(
@@ -197,6 +209,8 @@ class _Tools:
             year_from=year_from,
             year_to=year_to,
             author=(author,) if author else (),
+            min_topic=min_topic,
+            any_topic=any_topic,
         )
         arrange = Arrange(limit=limit, cursor=cursor)
         if sum(map(bool, (question, about, region))) > 1:
@@ -280,7 +294,8 @@ def _present(**fields: Any) -> Json:  # noqa: ANN401
 
 def _page(page: Page, to: Target) -> Json:
     show = _detection if to == "detections" else _paper
-    return _present(next_cursor=page.cursor) | {"answers": [show(hit) for hit in page.hits]}
+    said = _present(next_cursor=page.cursor, off_topic=page.off_topic or None)
+    return said | {"answers": [show(hit) for hit in page.hits]}
 
 
 def _detection(hit: Hit) -> Json:

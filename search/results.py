@@ -79,12 +79,20 @@ class Hit:
 class Page:
     """Answers, best first, and where the next page begins.
 
-    No cursor means that there are no more, or that answers were chosen for diversity, which is
-    one page.
+    Attributes
+    ----------
+    hits : sequence of Hit
+        Answers.
+    cursor : str or None
+        None: there are no more, or answers were chosen for diversity, which is one page.
+    off_topic : int
+        How many papers would fit and are left out as not about X-ray sources; counted for papers
+        of a region, and where a page is not full.
     """
 
     hits: Sequence[Hit]
     cursor: str | None = None
+    off_topic: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -37,6 +37,9 @@ WITHDRAWN = "withdrawn_at"
 UNENCODED = "unencoded"
 """Payload field: the inputs (`SPECTRUM`, `TEXT`) that this model could not be given."""
 
+TOPIC_PROBABILITY = "topic_probability"
+"""Payload field of papers: the probability of being about X-ray sources, as this model sees it."""
+
 Payload = dict[str, Any]
 NamedVectors = dict[str, list[float]]
 
@@ -82,6 +85,7 @@ PAPER_FIELDS: dict[str, models.PayloadSchemaType] = {
     "source_names": _INDEX.KEYWORD,
     "class_path": _INDEX.KEYWORD,
     "year": _INDEX.INTEGER,
+    TOPIC_PROBABILITY: _INDEX.FLOAT,
     "simulated": _INDEX.BOOL,
     WITHDRAWN: _INDEX.DATETIME,
 }
@@ -302,6 +306,11 @@ def paper_payload(paper: Paper, summary: Summary) -> Payload:
         "keyword_model": KEYWORD_MODEL,
     }
     return {name: value for name, value in payload.items() if value is not None}
+
+
+def topic_payload(probability: float) -> Payload:
+    """Return what is stored of the probability that a paper is about X-ray sources."""
+    return {TOPIC_PROBABILITY: round(float(probability), 4)}
 
 
 def paper_keywords(paper: Paper, summary: Summary) -> models.SparseVector:

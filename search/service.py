@@ -1,6 +1,7 @@
 """Questions in, answers out: the search layer that every interface shares."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -344,7 +345,10 @@ class SearchService:
         page = nearest.page_of(self.store, asked, found)
         if question.kind == "text" and question.to == "papers":
             return Page(literature.with_highlights(question.text, page.hits), page.cursor)
-        return page
+        full = page.cursor is not None or len(page.hits) >= question.arrange.limit
+        if full or asked.off_topic is None:
+            return page
+        return replace(page, off_topic=self.store.count(PAPERS, asked.off_topic))
 
 
 def _first_query(asked: Asked) -> NearestQuery | HybridQuery | None:

@@ -43,6 +43,7 @@ from search.schema import (
     SHARED_TEXT,
     SPECTRUM,
     TEXT,
+    TOPIC_PROBABILITY,
     UNENCODED,
     NamedVectors,
     Payload,
@@ -54,7 +55,8 @@ from search.store.base import CollectionSchema, Store
 REINDEX = "reindex"
 _POINT = 1
 _ROUNDS = 20  # a point would have to change as often while it is being carried
-_OF_THE_MODEL = frozenset({"model_id", UNENCODED, *OUTLIER_FIELDS})
+_KEPT = (*OUTLIER_FIELDS, TOPIC_PROBABILITY)
+_OF_THE_MODEL = frozenset({"model_id", UNENCODED, *_KEPT})
 
 Phase = Literal["filling", "switched", "rolled back", "ending"]
 Payloads = dict[UUID, Payload]
@@ -244,10 +246,16 @@ class Carrier:
             for point, payload in said.items()
             if held.get(point, {}).get("summary") != payload["summary"]
             or not vectors.get(point, {}).keys() >= {TEXT, SHARED}
+            or TOPIC_PROBABILITY not in held.get(point, {})
         }
-        self._encode_texts(stale, vectors, SHARED)
+        topics = self._encode_texts(stale, vectors, SHARED)
         return [
-            self._point(point, {**vectors[point], BM25: _words(payload)}, payload)
+            self._point(
+                point,
+                {**vectors[point], BM25: _words(payload)},
+                payload,
+                kept={**held.get(point, {}), **topics.get(point, {})},
+            )
             for point, payload in said.items()
         ]
 
@@ -260,7 +268,7 @@ class Carrier:
         lacking: Sequence[str] = (),
     ) -> models.PointStruct:
         said = {name: value for name, value in payload.items() if name not in _OF_THE_MODEL}
-        own = {name: (kept or {})[name] for name in OUTLIER_FIELDS if name in (kept or {})}
+        own = {name: (kept or {})[name] for name in _KEPT if name in (kept or {})}
         marks = {"model_id": self._encoder.model_id, **({UNENCODED: [*lacking]} if lacking else {})}
         return models.PointStruct(id=str(point), vector={**vectors}, payload=said | own | marks)
 
@@ -277,12 +285,15 @@ class Carrier:
 
     def _encode_texts(
         self, texts: Mapping[UUID, Any], vectors: dict[UUID, NamedVectors], shared_name: str
-    ) -> None:
+    ) -> dict[UUID, Payload]:
+        """Add the vectors of texts, and return what is stored of their topics."""
         if not texts:
-            return
+            return {}
         encoded = self._encoder.encode_summaries(list(texts.values()))
         for point, own, shared in zip(texts, encoded.own, encoded.shared, strict=True):
             vectors.setdefault(point, {}).update({TEXT: own.tolist(), shared_name: shared.tolist()})
+        topics = map(schema.topic_payload, encoded.topic_probability.tolist())
+        return dict(zip(texts, topics, strict=True))
 
     def _payloads(self, collection: str, ids: Sequence[UUID]) -> Payloads:
         records = self._store.retrieve(collection, ids) if ids else []

@@ -27,6 +27,7 @@ from search.schema import (
     SHARED,
     SHARED_SPECTRUM,
     SHARED_TEXT,
+    TOPIC_PROBABILITY,
     Payload,
     collection_of,
 )
@@ -46,6 +47,7 @@ _FEEDS: Mapping[str, tuple[Literal["detection", "paper"], str]] = {
 
 Kind = Literal[
     "vectors missing",
+    "topic missing",
     "inputs missing",
     "inputs without a detection",
     "another model's point",
@@ -147,6 +149,9 @@ class Verifier:
                 if not _vectors(record) >= {SHARED, BM25}:
                     lacking.append(record)
                     self._tell("vectors missing", payload["bibcode"], "encode again", self._repair)
+                elif TOPIC_PROBABILITY not in payload:
+                    lacking.append(record)
+                    self._tell("topic missing", payload["bibcode"], "encode again", self._repair)
                 self._check_model(PAPERS, record, payload["bibcode"])
             self._renew(PAPERS, lacking)
         return former

@@ -82,7 +82,7 @@ class Writer:
         }
         vectors = self._vectors(DETECTIONS, [item.detection.id for item in todo])
         self._encode_spectra(spectra, vectors)
-        for point, (own, shared) in self._encode_texts(texts).items():
+        for point, (own, shared, _) in self._encode_texts(texts).items():
             vectors[point] |= {schema.TEXT: own.tolist(), schema.SHARED_TEXT: shared.tolist()}
         for point in {*spectra, *texts}:
             vectors[point] |= schema.both_vector(vectors[point])
@@ -115,8 +115,15 @@ class Writer:
             paper.id: texts.get(paper.id) or schema.stored_summary(stored[paper.id])
             for paper in papers
         }
+        texts |= {  # stored before there were topics
+            point: summary
+            for point, summary in summaries.items()
+            if schema.TOPIC_PROBABILITY not in stored.get(point, {})
+        }
+        encoded = self._encode_texts(texts)
         payloads = {
             paper.id: self._paper_payload(paper, summaries[paper.id], stored.get(paper.id, {}))
+            | (schema.topic_payload(encoded[paper.id][2]) if paper.id in encoded else {})
             for paper in papers
         }
         changed = [
@@ -125,7 +132,7 @@ class Writer:
             if point in moves.payloads or not schema.same_payload(payload, stored.get(point))
         ]
         vectors = self._vectors(PAPERS, changed) | moves.vectors
-        for point, (own, shared) in self._encode_texts(texts).items():
+        for point, (own, shared, _) in encoded.items():
             vectors[point] |= {schema.TEXT: own.tolist(), schema.SHARED: shared.tolist()}
         words = {paper.id: schema.paper_keywords(paper, summaries[paper.id]) for paper in papers}
         self._upsert(
@@ -185,11 +192,13 @@ class Writer:
 
     def _encode_texts(
         self, texts: Mapping[UUID, Summary]
-    ) -> dict[UUID, tuple[Float32Array, Float32Array]]:
+    ) -> dict[UUID, tuple[Float32Array, Float32Array, float]]:
+        """Return both vectors of texts, and how probable it is that they are on X-ray sources."""
         if not texts:
             return {}
         encoded = self._encoder.encode_summaries(list(texts.values()))
-        return dict(zip(texts, zip(encoded.own, encoded.shared, strict=True), strict=True))
+        rows = zip(encoded.own, encoded.shared, encoded.topic_probability.tolist(), strict=True)
+        return dict(zip(texts, rows, strict=True))
 
     def _payloads(self, kind: str, ids: Sequence[UUID]) -> dict[UUID, Payload]:
         records = self._store.retrieve(self._name(kind), ids) if ids else []

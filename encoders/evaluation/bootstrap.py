@@ -25,6 +25,10 @@ class Bootstrap:
             np.float64
         )  # (n_resample, n_source)
 
+    def weights(self) -> FloatArray:
+        """Return how often each row is drawn in each resample, shape (n_resample, n)."""
+        return self._times[:, self._own]
+
     def sums(self, values: FloatArray, rows: IntArray | slice = slice(None)) -> FloatArray:
         """Return the sum of values in each resample.
 

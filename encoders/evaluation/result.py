@@ -126,6 +126,54 @@ class MapResult:
     position: FloatArray  # (m, 2)
 
 
+@dataclass(frozen=True, slots=True)
+class OwnTextPercentile:
+    """Where the texts about an object stand among all topical ones, 0 first, by chance 0.5."""
+
+    mean: float
+    median: float
+    by_object: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAuc:
+    """How surely a spectrum of the class asked for comes before another, by chance 0.5."""
+
+    mean: float
+    by_question: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class BrightSpectra:
+    """Mean error of estimates, in spreads of the reference, from all counts and from 1,000."""
+
+    n: int
+    error: float
+    error_thinned: float
+
+
+@dataclass(frozen=True, slots=True)
+class RealResult:
+    """How real spectra, real papers and short questions meet; None where nothing can be said."""
+
+    topical_precision_at_10: float | None
+    topical_prior: float | None
+    """Topical share of the pool: what chance reaches."""
+    own_text_percentile: OwnTextPercentile | None
+    question_auc: QuestionAuc | None
+    coverage_68: float | None
+    coverage_90: float | None
+    count_drift: Mapping[str, float | None]
+    """By counts: cosine of the shared vectors of that many and of 1,000 counts of a spectrum."""
+    bright_spectra: BrightSpectra | None
+    interval: Mapping[str, Interval]
+    """Bootstrap over objects, by the names of the figures: ``own_text_percentile_mean`` ..."""
+    sizes: Mapping[str, int]
+    classes: Mapping[str, str]
+    """Class that each question asks for."""
+    notes: Sequence[str]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
     """All results; a part is empty or None where the dataset does not have what it needs."""
@@ -150,6 +198,8 @@ class Evaluation:
     """Mean over the variables of MAE / MAE of the mean baseline, by representation and rule."""
     mean_gain: Mapping[str, Interval] = field(default_factory=dict)
     """Mean gain over the better modality before alignment: ``both``, ``moe``, ``refined``."""
+    real: RealResult | None = None
+    """Where a corpus was given, or the dataset is there to judge by."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document of ``chandra-search evaluate``; null where nothing is known."""

@@ -15,6 +15,9 @@ IntArray = npt.NDArray[np.int64]
 
 _SLOTS = 60  # of a light curve
 _TRIALS = (2, 3, 4, 5, 6, 10, 12, 15, 20, 30)  # numbers of equal parts compared with a constant
+_HARDEST = 0.999  # hardness ratios of the catalogue end there
+# The catalogue's odds of constant sources are larger by this than the mean over our trials.
+_ODDS_FACTOR = 7.5
 _HARDNESS = {"hard_hs": ("h", "s"), "hard_ms": ("m", "s"), "hard_hm": ("h", "m")}
 
 
@@ -47,9 +50,9 @@ def measure_bands(
         both = np.where(flux[x] + flux[y] > 0, flux[x] + flux[y], np.nan)
         ratio = (flux[x] - flux[y]) / both
         sigma = 2 * np.hypot(flux[y] * error[x], flux[x] * error[y]) / both**2
-        measured[name] = ratio
-        measured[f"{name}_lolim"] = np.maximum(ratio - sigma, -1.0)
-        measured[f"{name}_hilim"] = np.minimum(ratio + sigma, 1.0)
+        measured[name] = ratio.clip(-_HARDEST, _HARDEST)
+        measured[f"{name}_lolim"] = (ratio - sigma).clip(-_HARDEST, _HARDEST)
+        measured[f"{name}_hilim"] = (ratio + sigma).clip(-_HARDEST, _HARDEST)
     bins = bins_of(*BROAD_KEV)
     total = counts[:, bins].sum(axis=1)
     net = np.maximum(total - background[:, bins].sum(axis=1), 0.0)
@@ -103,14 +106,14 @@ def variability(light_curve: IntArray) -> tuple[FloatArray, FloatArray]:
         - log_factorial[total + m - 1]
         for m in _TRIALS
     ]
-    odds = np.logaddexp.reduce(log_odds, axis=0) - np.log(len(_TRIALS))
+    odds = np.logaddexp.reduce(log_odds, axis=0) + np.log(_ODDS_FACTOR / len(_TRIALS))
     probability = 1 / (1 + np.exp(-np.clip(odds, -50.0, 50.0)))
     # Steps of the catalogue's index: in probability up to 0.9, then in decades of the odds.
     decades = odds / np.log(10)
     index = np.select(
         [probability < 0.5, probability < 2 / 3, probability < 0.9, decades < 2, decades < 4,
          decades < 10, decades < 30],
-        [0.0, 2.0, 4.0, 6.0, 7.0, 8.0, 9.0],
+        [0.0, 1.0, 2.0, 6.0, 7.0, 8.0, 9.0],
         10.0,
     )  # fmt: skip
     return probability, index

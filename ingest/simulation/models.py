@@ -4,7 +4,9 @@ Every emission model returns photons per keV on ``ENERGY_KEV`` with an arbitrary
 scales it to one photon between 0.5 and 8 keV, so that components can be mixed by their share.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ STEP_KEV = 0.01
 ENERGY_KEV: FloatArray = np.arange(0.1 + STEP_KEV / 2, 10.0, STEP_KEV)  # (990,), centres
 IRON_LINE_KEV = 6.4
 
+_FINE_STEP_KEV, _FINE_STEPS = 0.0005, 200_000
 _LINE_REACH = 6  # steps either side of a line
 
 # Morrison & McCammon (1983), table 2: lower edge in keV and the coefficients of
@@ -76,6 +79,20 @@ _LINES: FloatArray = np.array(
         (7.880, 7.82, 7.0e-18, 0.24),  # Fe XXV beta
     ]
 )
+# Families of lines of hot or photoionised gas: energies in keV, strengths relative to the first.
+FAMILIES: Mapping[str, FloatArray] = MappingProxyType(
+    {
+        "oxygen": np.array(
+            [(0.568, 1.0), (0.654, 0.8), (0.774, 0.1), (0.915, 0.6), (1.022, 0.45), (1.345, 0.3)]
+        ),
+        "silicon": np.array([(1.855, 1.0), (2.005, 0.08), (2.182, 0.12), (1.345, 0.25)]),
+        "sulphur": np.array(
+            [(2.450, 1.0), (2.622, 0.06), (2.884, 0.1), (3.130, 0.4), (3.890, 0.3)]
+        ),
+    }
+)
+_OXYGEN_EDGES_KEV = ((0.739, 1.0), (0.871, 0.6))  # O VII and O VIII, and depths of a typical ratio
+_THOMSON_CM2 = 8.0e-25  # per hydrogen atom
 _KELVIN_PER_KEV = 1.16045e7
 _BREMSSTRAHLUNG = 4.2e-15  # photon cm^3 / s / keV at 1 keV for kT = 1 keV, H and He
 
@@ -116,7 +133,58 @@ def transmission(nh_cm2: npt.ArrayLike, redshift: npt.ArrayLike = 0.0) -> FloatA
         Between 0 and 1.
     """
     nh, z = np.broadcast_arrays(np.atleast_1d(nh_cm2), np.atleast_1d(redshift))
-    return np.asarray(np.exp(-nh[:, None] * cross_section(ENERGY_KEV * (1 + z[:, None]))))
+    if not np.any(z):
+        return np.asarray(np.exp(-nh[:, None] * cross_section(ENERGY_KEV)))
+    energy = ENERGY_KEV * (1 + z[:, None])
+    nearest = np.rint(energy / _FINE_STEP_KEV).astype(np.int64)
+    sigma = _fine_cross_section()[np.minimum(nearest, _FINE_STEPS - 1)]
+    return np.asarray(np.exp(-nh[:, None] * sigma))
+
+
+@cache
+def _fine_cross_section() -> FloatArray:
+    """Tabulate the cross-section at multiples of a small step: a look-up is faster than a sum."""
+    return cross_section(np.maximum(np.arange(_FINE_STEPS), 1) * _FINE_STEP_KEV)
+
+
+def warm_transmission(tau: npt.ArrayLike, redshift: npt.ArrayLike = 0.0) -> FloatArray:
+    """Return the fraction of photons that passes ionised gas: its oxygen edges.
+
+    Parameters
+    ----------
+    tau, redshift : array_like, shape (n,)
+        Optical depth at the O VII edge, 0.739 keV, and redshift of the gas.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_energy)
+        Between 0 and 1.
+
+    References
+    ----------
+    .. [1] Reynolds 1997, MNRAS 286, 513 (1997MNRAS.286..513R).
+    """
+    depth, z = np.broadcast_arrays(np.atleast_1d(tau), np.atleast_1d(redshift))
+    energy = ENERGY_KEV * (1 + z[:, None])
+    total = sum(
+        share * np.where(energy >= edge, (energy / edge) ** -3, 0.0)
+        for edge, share in _OXYGEN_EDGES_KEV
+    )
+    return np.asarray(np.exp(-depth[:, None] * total))
+
+
+def albedo(redshift: npt.ArrayLike = 0.0) -> FloatArray:
+    """Return the fraction of photons that cold thick gas at a redshift scatters, not absorbs.
+
+    Half of the photons go into the gas for good; of the others, scattering competes with
+    photoelectric absorption. Shape (n, n_energy).
+
+    References
+    ----------
+    .. [1] Lightman & White 1988, ApJ 335, 57 (1988ApJ...335...57L).
+    """
+    absorbed = cross_section(ENERGY_KEV * (1 + np.atleast_1d(redshift)[:, None]))
+    return np.asarray(0.5 * _THOMSON_CM2 / (_THOMSON_CM2 + absorbed))
 
 
 def power_law(gamma: npt.ArrayLike) -> FloatArray:
@@ -181,15 +249,7 @@ def plasma(
 ) -> FloatArray:
     """Return an optically thin thermal plasma: bremsstrahlung and its strongest lines.
 
-    Parameters
-    ----------
-    kt_kev, abundance, redshift : array_like, shape (n,)
-        Temperature, abundance of elements above helium relative to solar, and redshift.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, n_energy)
-        Photon cm^3 / s / keV per electron and hydrogen atom.
+    Parameters and units are those of `bremsstrahlung` and `plasma_lines`; shape (n, n_energy).
 
     References
     ----------
@@ -198,14 +258,30 @@ def plasma(
     kt, metals, z = np.broadcast_arrays(
         np.atleast_1d(kt_kev), np.atleast_1d(abundance), np.atleast_1d(redshift)
     )
+    return bremsstrahlung(kt, z) + plasma_lines(kt, metals, z)
+
+
+def plasma_lines(kt_kev: FloatArray, abundance: FloatArray, redshift: FloatArray) -> FloatArray:
+    """Return the strongest lines of an optically thin thermal plasma.
+
+    Parameters
+    ----------
+    kt_kev, abundance, redshift : ndarray of float64, shape (n,)
+        Temperature, abundance of elements above helium relative to solar, and redshift.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_energy)
+        Photon cm^3 / s / keV per electron and hydrogen atom.
+    """
     energy, log_peak, peak, width = _LINES.T
-    log_t = np.log10(kt * _KELVIN_PER_KEV)[:, None]
+    log_t = np.log10(kt_kev * _KELVIN_PER_KEV)[:, None]
     # Beyond its peak an ion survives longer than a Gaussian: recombination is slow.
     dex = np.where(log_t > log_peak, 1.4 * width, width)  # (n, n_line)
-    emissivity = metals[:, None] * peak * np.exp(-0.5 * ((log_t - log_peak) / dex) ** 2)
-    spectrum = bremsstrahlung(kt, z)
+    emissivity = abundance[:, None] * peak * np.exp(-0.5 * ((log_t - log_peak) / dex) ** 2)
+    spectrum = np.zeros((len(kt_kev), len(ENERGY_KEV)))
     for line, strength in zip(energy, emissivity.T, strict=True):
-        add_line(spectrum, line / (1 + z), strength)
+        add_line(spectrum, line / (1 + redshift), strength)
     return spectrum
 
 
@@ -232,8 +308,13 @@ def add_line(spectrum: FloatArray, energy_kev: npt.ArrayLike, photons: npt.Array
 
 def normalise(spectrum: FloatArray) -> FloatArray:
     """Scale spectra, shape (n, n_energy), to one photon between 0.5 and 8 keV."""
+    return np.asarray(spectrum / photons_in_band(spectrum)[:, None])
+
+
+def photons_in_band(spectrum: FloatArray) -> FloatArray:
+    """Return the photons between 0.5 and 8 keV of spectra of shape (n, n_energy), shape (n,)."""
     band = (ENERGY_KEV > 0.5) & (ENERGY_KEV < 8.0)
-    return np.asarray(spectrum / (spectrum[:, band].sum(axis=1, keepdims=True) * STEP_KEV))
+    return np.asarray(spectrum[:, band].sum(axis=1) * STEP_KEV)
 
 
 def _planck(x: FloatArray) -> FloatArray:

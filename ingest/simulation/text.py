@@ -1,7 +1,7 @@
 """Three-section summaries of simulated sources, as literature would describe them.
 
 The numbers are the true parameters with the scatter and rounding of published values; the prose
-is drawn from ``phrases.toml``. What is said, left out or put in words differs from source to
+is drawn from ``phrases*.toml``. What is said, left out or put in words differs from source to
 source, so that nothing can be learnt from the form of a sentence alone.
 """
 
@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from common.records import Summary
 from ingest.simulation.instrument import BANDS_KEV
-from ingest.simulation.models import ENERGY_KEV
-from ingest.simulation.population import HOT_RATIO, KINDS, Population
+from ingest.simulation.kind import HOT_RATIO
+from ingest.simulation.models import ENERGY_KEV, IRON_LINE_KEV
+from ingest.simulation.population import KINDS, Population
 
 FloatArray = npt.NDArray[np.float64]
 T = TypeVar("T")
@@ -77,8 +78,11 @@ def describe(
 
 @cache
 def _phrases() -> Mapping[str, Any]:
-    text = files("ingest.simulation").joinpath("phrases.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    here, phrases = files("ingest.simulation"), {}
+    for name in ("phrases", "phrases_classes", "phrases_kinds"):
+        text = here.joinpath(f"{name}.toml").read_text(encoding="utf-8")
+        phrases |= tomllib.loads(text)
+    return phrases
 
 
 def _word(value: float, scale: tuple[Sequence[float], Sequence[T]]) -> T:
@@ -142,9 +146,7 @@ class _Writer:
             sentences.append(self._absorption())
         if t["scattered"] > 0 and t["log_nhz"] > 22 and self._chance(0.5):
             sentences.append(self._say("absorption", "scattered"))
-        if t["iron_ew_kev"] > 0.03 and self._chance(0.4 + min(t["iron_ew_kev"], 0.5)):
-            ew = 1e3 * t["iron_ew_kev"] * np.exp(self._rng.normal(0.0, 0.1))
-            sentences.append(self._say("iron", _word(t["iron_ew_kev"], _IRON), ew=_two_digits(ew)))
+        sentences += self._features()
         if self._chance(0.5):
             form = "value" if self._chance(0.25) else _word(t["colour"], _HARDNESS)
             hr = t["colour"] + self._rng.normal(0.0, 0.04)
@@ -159,6 +161,30 @@ class _Writer:
         if self._chance(0.7):
             sentences.append(self._say("variability", _word(t["rms"], _VARIABILITY)))
         return sentences
+
+    def _features(self) -> list[str]:
+        """Describe lines, edges, cutoff and reflection, or their absence."""
+        t, texts = self._true, []
+        if t["iron_ew_kev"] > 0.03 and self._chance(0.4 + min(t["iron_ew_kev"], 0.5)):
+            ew = _two_digits(1e3 * t["iron_ew_kev"] * np.exp(self._rng.normal(0.0, 0.1)))
+            if t["iron_kev"] > IRON_LINE_KEV:
+                texts.append(self._say("lines", "iron_hot", ew=ew))
+            else:
+                texts.append(self._say("iron", _word(t["iron_ew_kev"], _IRON), ew=ew))
+        for family, weak in (("oxygen", 0.05), ("silicon", 0.1)):
+            width = t[f"{family}_ew_kev"]
+            if width > 0.01 and self._chance(0.4 + min(width, 0.5)):
+                texts.append(self._say("lines", family if width > weak else "weak"))
+        if t["warm_tau"] > 0.2 and self._chance(0.7):
+            texts.append(self._say("warm", "present"))
+        if t["cutoff_kev"] > 0 and self._chance(0.6):
+            texts.append(self._say("cutoff", "value", e=_two_digits(t["cutoff_kev"])))
+        if t["reflected"] > 0 and self._chance(0.6):
+            texts.append(self._say("reflection", "present"))
+        lines = ("plasma", "iron_ew_kev", "oxygen_ew_kev", "silicon_ew_kev", "warm_tau", "disc")
+        if all(t[name] == 0 for name in lines) and t["body"] < 0.05 and self._chance(0.3):
+            texts.append(self._say("featureless", "none"))
+        return texts
 
     def _continuum(self) -> list[str]:
         """Describe the components, the strongest first."""

@@ -71,6 +71,7 @@ class Reply:
             title=title,
             to=to,
             cursor=page.cursor,
+            off_topic=page.off_topic,
             console=_console(),
         )
         return _response(text, fmt, warnings, page.cursor)
@@ -131,11 +132,6 @@ ReplyDep = Annotated[Reply, Depends(_reply)]
 def as_json(document: Mapping[str, Any]) -> str:
     """Return a document as text."""
     return json.dumps(document, ensure_ascii=False, allow_nan=False)
-
-
-def document_of(page: Page) -> dict[str, Any]:
-    """Return a page of answers as a JSON document."""
-    return {"answers": [documents.of_hit(hit) for hit in page.hits], "cursor": page.cursor}
 
 
 def accepted_format(accept: str) -> Format:

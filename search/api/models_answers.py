@@ -55,16 +55,20 @@ class Answer(Stored):
 class Answers(BaseModel):
     """One page of answers, best first."""
 
-    model_config = _example({"answers": [_HIT], "cursor": None})
+    model_config = _example({"answers": [_HIT], "cursor": None, "off_topic": 0})
 
     answers: list[Answer]
     cursor: str | None = Field(description="Where the next page begins; null: there is none.")
+    off_topic: int = Field(
+        description="Papers that would fit and are left out as not about X-ray sources, counted "
+        "for regions and where a page is not full; `any_topic` shows them."
+    )
 
 
 class Batch(BaseModel):
     """One page for each question, in their order."""
 
-    model_config = _example({"pages": [{"answers": [_HIT], "cursor": None}]})
+    model_config = _example({"pages": [{"answers": [_HIT], "cursor": None, "off_topic": 0}]})
 
     pages: list[Answers]
 

@@ -77,7 +77,11 @@ class Narrowing(BaseModel):
         return self._filter(PaperFilter)
 
     def _filter(self, kind: type[FilterT]) -> FilterT:
-        given = {name: value for name in self.narrowing if (value := getattr(self, name))}
+        given = {
+            name: value
+            for name in self.narrowing
+            if (value := getattr(self, name)) or (value == 0 and value is not False)
+        }
         known = self.narrowing & kind.model_fields.keys()
         if foreign := sorted(given.keys() - known):
             what = "detections" if kind is DetectionFilter else "papers"

@@ -1,12 +1,15 @@
 """A spectrum in plain words: statements that each cite the evidence they rest on."""
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from common.errors import InputError, NotFoundError, UnavailableError
+from common.ports import MIN_TOPIC
 from search.describing.claims import objection
 from search.describing.evidence import Evidence, gather
 from search.describing.template import Section, template
 from search.describing.writing import TOPICS, Writer
+from search.filters import PaperFilter
 from search.results import (
     Arrange,
     Classification,
@@ -17,13 +20,13 @@ from search.results import (
     Statement,
     Subject,
 )
-from search.schema import SHARED_SPECTRUM, SHARED_TEXT
+from search.schema import PAPERS, SHARED_SPECTRUM, SHARED_TEXT, TOPIC_PROBABILITY
 from search.service import SearchService
 
 N_NEIGHBOURS: Final = 3
 N_PAPERS: Final = 3
-LOOKED_AT: Final = 100
-"""Nearest papers among which those to cite are picked."""
+ON_TOPIC: Final = PaperFilter(has=(TOPIC_PROBABILITY,), min_topic=MIN_TOPIC)
+"""Only papers known to be about X-ray sources are cited."""
 BY_TEMPLATE: Final = "template"
 
 
@@ -79,8 +82,8 @@ class Describer:
                 stored[neighbour.id] = self._search.detection(str(neighbour.id)).payload
             except NotFoundError:
                 continue  # deleted meanwhile; it voted all the same
-        papers = self._papers(subject)
-        evidence = gather(subject, estimates, classes, papers, stored, N_NEIGHBOURS, N_PAPERS)
+        papers, n_stored = self._papers(subject)
+        evidence = gather(subject, estimates, classes, papers, n_stored, stored, N_NEIGHBOURS)
         sections = template(evidence, estimates.outside, estimates.calibrated_on is not None)
         written_by, notes = BY_TEMPLATE, [*estimates.notes, *classes.notes]
         if self._writer is not None:
@@ -94,13 +97,15 @@ class Describer:
             notes=tuple(dict.fromkeys(notes)),
         )
 
-    def _papers(self, subject: Subject) -> list[Hit]:
+    def _papers(self, subject: Subject) -> tuple[Sequence[Hit], int]:
+        """Return the papers to cite, and of how many papers where there are none."""
         vector = subject.vectors.get(SHARED_SPECTRUM, subject.vectors.get(SHARED_TEXT))
         if vector is None:
-            return []
+            return (), 0
         model_id = self._search.encoder.model_id
-        arrange = Arrange(limit=LOOKED_AT)
-        return list(self._search.by_vector(vector, model_id, "papers", None, arrange).hits)
+        arrange = Arrange(limit=N_PAPERS)
+        hits = self._search.by_vector(vector, model_id, "papers", ON_TOPIC, arrange).hits
+        return hits, 0 if hits else self._search.store.count(PAPERS)
 
     def _word(
         self,

@@ -19,6 +19,7 @@ from search.results import (
     Reference,
     Subject,
 )
+from search.schema import TOPIC_PROBABILITY
 
 Kind = Literal["measured", "estimate", "class", "neighbour", "paper", "check"]
 
@@ -37,12 +38,6 @@ LIKELY: Final = 0.5
 """A class is named down to the level at which something else is likelier."""
 
 N_ALTERNATIVES: Final = 3
-
-_XRAY = re.compile(
-    r"\bx[\s-]?rays?\b|\b(?:Chandra|XMM-Newton|NuSTAR|ROSAT|eROSITA|Suzaku)\b", re.IGNORECASE
-)
-_MENTIONS: Final = 2
-"""One mention may be of X-ray diffraction or in passing."""
 
 _MAX_TITLE: Final = 120
 _MAX_SUMMARY: Final = 700
@@ -89,13 +84,14 @@ def gather(
     estimates: Estimates,
     classes: Classification,
     papers: Sequence[Hit],
+    n_stored: int,
     stored: Mapping[UUID, Mapping[str, Any]],
     n_neighbours: int,
-    n_papers: int,
 ) -> Evidence:
     """Return all that a description of a subject may rest on.
 
-    ``stored`` holds the payloads of neighbours, by id; ``papers`` are the nearest, on whatever.
+    ``papers`` are the nearest about X-ray sources, ``n_stored`` is how many there are of any topic
+    where that leaves none; ``stored`` holds the payloads of neighbours, by id.
     """
     evidence = Evidence()
     _measured(evidence, subject)
@@ -114,14 +110,10 @@ def gather(
         )
         label = evidence.add("neighbour", text, payload.get("key") or str(neighbour.id))
         evidence.neighbours.append((neighbour, simulated, label))
-    cited = [hit for hit in papers if is_on_topic(hit.payload)][:n_papers]
-    for hit in cited:
+    for hit in papers:
         evidence.papers.append((hit, _paper(evidence, hit)))
-    if papers and not cited:
-        text = (
-            f"none of the {len(papers)} nearest papers ({_cosine(papers[0])} and less) is linked "
-            "with a source or speaks of X-rays more than once"
-        )
+    if n_stored and not papers:
+        text = f"none of the {n_stored:,} papers in the store is known to be about X-ray sources"
         evidence.no_paper = evidence.add("paper", text)
     for check in checks_of(subject.payload):
         if check.passed is False:
@@ -164,18 +156,6 @@ def title_of(hit: Hit) -> str:
     year = hit.payload.get("year")
     title = clean(str(hit.payload.get("title", "untitled")))
     return f'"{title}"' + (f" ({year})" if year else "")
-
-
-def is_on_topic(paper: Mapping[str, Any]) -> bool:
-    """Return whether a paper is about X-ray sources, for all that is stored of it.
-
-    Its cosine with a spectrum does not tell: of real abstracts, those that mention X-rays are no
-    nearer to spectra than others (AUC 0.49), and the nearest as near as a spectrum's own text.
-    """
-    if paper.get("simulated") or paper.get("source_names") or paper.get("class_path"):
-        return True
-    said = f"{paper.get('title', '')} {paper.get('abstract', '')}"
-    return len(_XRAY.findall(said)) >= _MENTIONS
 
 
 def _measured(evidence: Evidence, subject: Subject) -> None:
@@ -265,7 +245,11 @@ def _paper(evidence: Evidence, hit: Hit) -> str:
     summary = hit.payload.get("summary", {})
     said = clean(" ".join(summary.get(name, "") for name in ("nature", "xray")), _MAX_SUMMARY)
     simulated = ", made up for a benchmark" if hit.payload.get("simulated") else ""
-    text = f"{title_of(hit)}{simulated}, {_cosine(hit)}" + (f": {said}" if said else "")
+    topic = percent(hit.payload[TOPIC_PROBABILITY])
+    text = (
+        f"{title_of(hit)}{simulated}, {_cosine(hit)}, about X-ray sources with a probability of "
+        f"{topic}" + (f": {said}" if said else "")
+    )
     return evidence.add("paper", text, hit.payload.get("bibcode"))
 
 

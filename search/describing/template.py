@@ -158,7 +158,7 @@ def _likeness(evidence: Evidence) -> Statement | None:
 def _literature(evidence: Evidence) -> Statement | None:
     """Name as many papers as fit; their titles belong to strangers and are only quoted."""
     if evidence.no_paper:
-        text = "None of the papers in the store is close enough to be cited."
+        text = "None of the papers in the store is known to be about X-ray sources."
         return Statement(text, (evidence.no_paper,))
     if not evidence.papers:
         return None

@@ -18,6 +18,7 @@ from common.records import Summary, content_hash
 from search.filters import DetectionFilter, PaperFilter, restriction
 from search.queries.lookup import find, no_vectors, same_source
 from search.queries.pages import PLAIN, check_arrange
+from search.queries.topic import by_default, left_out
 from search.results import Arrange, Ranking, Target
 from search.schema import (
     DETECTIONS,
@@ -103,6 +104,8 @@ class Asked:
         The filter, and what is left out.
     fingerprint : str
         Same question, same text; cursors are bound to it.
+    off_topic : Filter or None
+        What is left out as not about X-ray sources, though not asked for.
     """
 
     question: Question
@@ -111,6 +114,7 @@ class Asked:
     vector: Float32Array
     condition: models.Filter | None
     fingerprint: str
+    off_topic: models.Filter | None = None
 
 
 class Asker:
@@ -194,19 +198,25 @@ class Asker:
             using, vector = TEXT, encoded[id(question)].own[0]
         else:
             vector = encoded[id(question)].shared[0]
-        condition = self._condition(question.query_filter)
+        given = question.query_filter
+        wanted = by_default(given) if using == SHARED else given
+        condition = self._condition(wanted, excluded)
+        off_topic = None if wanted is given else left_out(self._condition(given, excluded))
+        fingerprint = self._fingerprint(question)
+        return Asked(question, collection, using, vector, condition, fingerprint, off_topic)
+
+    def _condition(
+        self, query_filter: Filter | None, excluded: list[models.Condition]
+    ) -> models.Filter | None:
+        """Return the engine's filter; what lies in a cone is found out anew each time."""
+        condition = None
+        if query_filter is not None:
+            condition, has_cone = _translated(_Said(repr(query_filter), query_filter))
+            condition = restriction(query_filter, self.store) if has_cone else condition
         if excluded:
             must = None if condition is None else [condition]
-            condition = models.Filter(must=must, must_not=excluded)
-        fingerprint = self._fingerprint(question)
-        return Asked(question, collection, using, vector, condition, fingerprint)
-
-    def _condition(self, query_filter: Filter | None) -> models.Filter | None:
-        """Return the engine's filter; what lies in a cone is found out anew each time."""
-        if query_filter is None:
-            return None
-        condition, has_cone = _translated(_Said(repr(query_filter), query_filter))
-        return restriction(query_filter, self.store) if has_cone else condition
+            return models.Filter(must=must, must_not=excluded)
+        return condition
 
     def _examples(
         self, question: Question, using: str

@@ -16,8 +16,9 @@ from search.filters import DetectionFilter, PaperFilter, restriction
 from search.queries.lookup import any_of
 from search.queries.nearest import as_hit
 from search.queries.pages import Place, check_arrange, check_limit, cut
+from search.queries.topic import by_default, is_left_out
 from search.results import Arrange, Hit, Page
-from search.schema import DETECTIONS, PAPERS
+from search.schema import DETECTIONS, PAPERS, TOPIC_PROBABILITY
 from search.store.base import MAX_LIMIT as MOST_IN_CONE
 from search.store.base import Store
 from search.store.scrolling import scroll_all
@@ -59,7 +60,8 @@ def nearest_to_centre(
 def papers_in(store: Store, cone: Cone, query_filter: PaperFilter | None, arrange: Arrange) -> Page:
     """Return the papers that mention sources in a cone, those of most sources first, then new ones.
 
-    The score is the number of these sources that a paper mentions.
+    The score is the number of these sources that a paper mentions. Papers that are not about X-ray
+    sources are left out, and counted, unless the filter says otherwise.
     """
     check_arrange(arrange)
     if arrange.by_source or arrange.diversity:
@@ -83,6 +85,9 @@ def papers_in(store: Store, cone: Cone, query_filter: PaperFilter | None, arrang
     ):
         for record in _holding(store, field, names, condition):
             papers[str(record.id)] = record
+    n_found = len(papers)
+    if by_default(query_filter) is not query_filter:
+        papers = {n: one for n, one in papers.items() if not is_left_out(one.payload or {})}
     count = {
         name: len(_sources_of(record.payload or {}, sources, told))
         for name, record in papers.items()
@@ -95,7 +100,8 @@ def papers_in(store: Store, cone: Cone, query_filter: PaperFilter | None, arrang
     asked = content_hash("papers in", repr(cone), _said(query_filter))
     page, following = cut(list(papers.values()), place, arrange, asked, length=3)
     records = store.retrieve(PAPERS, [record.id for record in page])
-    return Page([_as_paper(record, count[str(record.id)]) for record in records], following)
+    hits = [_as_paper(record, count[str(record.id)]) for record in records]
+    return Page(hits, following, off_topic=n_found - len(papers))
 
 
 def _inside(store: Store, cone: Cone, query_filter: DetectionFilter | None) -> models.Filter:
@@ -125,7 +131,7 @@ def _holding(
     store: Store, field: str, values: Sequence[str], condition: models.Filter | None
 ) -> Iterator[models.Record]:
     """Yield the papers whose field holds one of the values."""
-    fields = ["bibcode", "alternate_bibcodes", "source_names", "year"]
+    fields = ["bibcode", "alternate_bibcodes", "source_names", "year", TOPIC_PROBABILITY]
     for start in range(0, len(values), _NAMES_AT_ONCE):
         must: list[models.Condition] = [any_of(field, values[start : start + _NAMES_AT_ONCE])]
         if condition is not None:

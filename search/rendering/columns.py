@@ -7,6 +7,7 @@ from typing import Any
 from common.variables import BY_NAME, VARIABLES
 from search.rendering.tables import Cell, Column, clean
 from search.results import Hit, Target
+from search.schema import TOPIC_PROBABILITY
 
 SIMULATED = "simulated, not observed"
 UNRANKED = "no spectrum yet, they fit the filter and are not ranked"
@@ -77,6 +78,12 @@ PAPER_COLUMNS = (
     Column("authors", str, "meta.bib.author", "authors"),
     Column("year", int, "time.publiYear", "year of publication", "yr"),
     Column("journal", str, "meta.bib.journal", "journal"),
+    Column(
+        TOPIC_PROBABILITY,
+        float,
+        "stat.probability",
+        "calibrated probability that the paper is about X-ray sources",
+    ),
     *_CLASS,
     Column("source_names", str, "meta.id;src", "sources the paper is about"),
     Column("abstract", str, "meta.abstract", "abstract"),
@@ -149,6 +156,17 @@ def _catalogue_column(name: str, values: Iterable[Cell]) -> Column:
         end, word = ("min", "lower") if limit[2] == "lolim" else ("max", "upper")
         return bound(name, limit[1], end, f"{word} 68% limit of {limit[1]}")
     return Column(name, kind, "", f"{clean(name)} as in the catalogue")
+
+
+def remark_on_topic(off_topic: int) -> str:
+    """Return what to say of papers left out for their topic, in every interface's words."""
+    if not off_topic:
+        return ""
+    were = "paper that fits is" if off_topic == 1 else "papers that fit are"
+    return (
+        f"{off_topic:,} {were} left out as not about X-ray sources: --any-topic (any_topic=true) "
+        "shows them"
+    )
 
 
 def remarks_on(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

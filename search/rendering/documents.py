@@ -14,6 +14,7 @@ from search.results import (
     Neighbour,
     Outlier,
     OutlierReport,
+    Page,
 )
 
 Document = dict[str, Any]
@@ -32,6 +33,15 @@ def of_hit(hit: Hit) -> Document:
         "separation_arcsec": hit.separation_arcsec,
         "n_detections": hit.n_detections,
         "payload": dict(hit.payload),
+    }
+
+
+def of_page(page: Page) -> Document:
+    """Return a page of answers."""
+    return {
+        "answers": [of_hit(hit) for hit in page.hits],
+        "cursor": page.cursor,
+        "off_topic": page.off_topic,
     }
 
 

@@ -15,7 +15,13 @@ from typing import Any, Literal
 from rich.console import Console
 
 from search.rendering import documents, sheets, terminal
-from search.rendering.columns import columns_of, kind_of, remarks_on, row_of
+from search.rendering.columns import (
+    columns_of,
+    kind_of,
+    remark_on_topic,
+    remarks_on,
+    row_of,
+)
 from search.rendering.tables import Sheet, to_text
 from search.rendering.votables import to_votable
 from search.results import (
@@ -24,6 +30,7 @@ from search.results import (
     Estimates,
     Hit,
     OutlierReport,
+    Page,
     Target,
 )
 
@@ -38,6 +45,7 @@ def render(
     title: str = "",
     to: Target | None = None,
     cursor: str | None = None,
+    off_topic: int = 0,
     console: Console | None = None,
 ) -> str:
     """Return answers as text in the format asked for.
@@ -47,7 +55,7 @@ def render(
     hits : sequence of Hit
         Answers, best first.
     fmt : {"table", "json", "csv", "ecsv", "votable"}
-        JSON is ``{"answers": [...], "cursor": ...}``; the others are tables.
+        JSON is ``{"answers": [...], "cursor": ..., "off_topic": ...}``; the others are tables.
     truncated : bool
         Whether the limit cut the list off; said in ``table``, ``ecsv`` and ``votable``.
     title : str
@@ -56,6 +64,8 @@ def render(
         What the hits are; by default told from the first hit. Give it where there may be none.
     cursor : str, optional
         Where the next page begins.
+    off_topic : int
+        How many papers are left out as not about X-ray sources.
     console : rich.console.Console, optional
         Where ``table`` will be shown.
 
@@ -65,13 +75,14 @@ def render(
         Text that ends with a line break.
     """
     if fmt == "json":
-        return _json({"answers": [documents.of_hit(hit) for hit in hits], "cursor": cursor})
+        return _json(documents.of_page(Page(hits, cursor, off_topic)))
     kind = to or kind_of(hits)
     rows = [row_of(hit) for hit in hits]
     cut = truncated or cursor is not None
     remarks = {
         "title": title,
         **remarks_on(rows),
+        "off_topic": remark_on_topic(off_topic),
         "overflow": f"cut off at {len(rows)} rows, more may match" if cut else "",
     }
     if fmt == "table":

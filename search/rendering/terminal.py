@@ -21,6 +21,7 @@ from search.results import (
     OutlierReport,
     Target,
 )
+from search.schema import TOPIC_PROBABILITY
 
 Form = Mapping[str, str]
 """Columns, and how their values are written; ``{}`` is text, everything else stands right."""
@@ -29,8 +30,13 @@ REASONS_SHOWN = 3
 MOST_DECIMALS = 5
 
 _INDENT = "· "
-_OCCASIONAL = ("score", "keyword_score", "separation_arcsec", "n_detections")
-_HEADS = {"keyword_score": "BM25", "separation_arcsec": "arcsec", "n_detections": "n"}
+_OCCASIONAL = ("score", "keyword_score", "separation_arcsec", "n_detections", TOPIC_PROBABILITY)
+_HEADS = {
+    "keyword_score": "BM25",
+    "separation_arcsec": "arcsec",
+    "n_detections": "n",
+    TOPIC_PROBABILITY: "topic",
+}
 _SIMILAR = {
     "score": "{:.3f}",
     "cosine": "{:.3f}",
@@ -48,7 +54,13 @@ _SHOWN: dict[Target, Form] = {
         "counts": "{:.0f}",
         "hard_hs": "{:+.2f}",
     },
-    "papers": {**_SIMILAR, "bibcode": "{}", "year": "{:d}", "title": "{}"},
+    "papers": {
+        **_SIMILAR,
+        TOPIC_PROBABILITY: "{:.2f}",
+        "bibcode": "{}",
+        "year": "{:d}",
+        "title": "{}",
+    },
 }
 _OUTLIERS = {
     "rank": "{:d}",

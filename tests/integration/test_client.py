@@ -20,6 +20,7 @@ from small_store import (
     BINARY_PAPER,
     EXPOSURE_S,
     QUESTION,
+    WEATHER_PAPER,
     SmallStore,
     detection,
     hard_counts,
@@ -125,6 +126,23 @@ def test_client_spectrum_from_file_and_from_counts(chandra, pha_file, tmp_path):
     table = chandra.search_spectrum(hard_counts(1), exposure_s=EXPOSURE_S, by_source=True)
     assert table["key"][0] == AGN.key
     assert table["cosine"][0] == pytest.approx(1, abs=1e-5)
+
+
+def test_client_papers_on_other_topics_are_said_and_shown_when_asked_for(tmp_path):
+    small = SmallStore(tmp_path / "store")
+    small.add_paper(WEATHER_PAPER)
+    with serving(small) as (url, _), Client(url, api_key=KEY) as chandra:
+        table = chandra.like(AGN.key, "papers")
+        assert set(table["bibcode"]) == {AGN_PAPER.bibcode, BINARY_PAPER.bibcode}
+        assert set(table["topic_probability"]) == {0.98}
+        assert table.meta["off_topic"].startswith("1 paper that fits is left out")
+        table = chandra.search_spectrum(hard_counts(1), "papers", exposure_s=1.0, any_topic=True)
+        assert len(table) == 3
+        assert "off_topic" not in table.meta
+        circle = "10.68 41.27 1deg"
+        assert len(chandra.papers(region=circle)) == 0
+        table = chandra.papers(region=circle, min_topic=0)
+        assert list(table["bibcode"]) == [WEATHER_PAPER.bibcode]
 
 
 def test_client_like_examples_and_cone(chandra):

@@ -16,6 +16,7 @@ from small_store import (
     BINARY,
     BINARY_PAPER,
     QUESTION,
+    WEATHER_PAPER,
     SmallStore,
 )
 
@@ -38,6 +39,7 @@ def structured(result):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     small = SmallStore(tmp_path_factory.mktemp("small") / "store")
+    small.add_paper(WEATHER_PAPER)
     with small.store:
         yield create_mcp(build_services(small.store, FakeEncoder(), SearchSettings()))
 
@@ -131,8 +133,17 @@ def test_mcp_papers_are_found_by_words_about_a_detection_and_listed(answer):
     first = answer("papers", question=QUESTION)["answers"][0]
     assert first["bibcode"] == AGN_PAPER.bibcode
     assert first["highlights"]
-    about = answer("papers", about=AGN.key)["answers"]
-    assert {one["bibcode"] for one in about} == {AGN_PAPER.bibcode, BINARY_PAPER.bibcode}
+    about = answer("papers", about=AGN.key)
+    bibcodes = {one["bibcode"] for one in about["answers"]}
+    assert bibcodes == {AGN_PAPER.bibcode, BINARY_PAPER.bibcode}
+    assert {one["topic_probability"] for one in about["answers"]} == {0.98}
+    assert about["off_topic"] == 1
+    anything = answer("papers", about=AGN.key, any_topic=True)["answers"]
+    assert {one["bibcode"] for one in anything} == bibcodes | {WEATHER_PAPER.bibcode}
+    region = {"region": "10.68 41.27 1deg"}
+    assert answer("papers", **region) == {"off_topic": 1, "answers": []}
+    assert len(answer("papers", **region, any_topic=True)["answers"]) == 1
+    assert answer("papers", min_topic=0.99)["answers"] == []
     listed = answer("papers", year_from=2005)["answers"]
     assert [one["year"] for one in listed] == [2010]
 

@@ -3,9 +3,14 @@ import hashlib
 import numpy as np
 
 from common.binning import N_BINS, count_rate, min_max
-from common.ports import Vectors, no_progress
+from common.ports import TextVectors, Vectors, no_progress
 
 SECTION_WIDTH = 4
+
+OFF_TOPIC = "weather"
+"""The word by which the fake tells that a text is not about X-ray sources."""
+OFF_TOPIC_PROBABILITY = 0.02
+ON_TOPIC_PROBABILITY = 0.98
 
 
 class FakeEncoder:
@@ -34,11 +39,12 @@ class FakeEncoder:
             [np.concatenate([_hashed(section) for section in s.sections()]) for s in summaries]
         ).reshape(-1, self.text_width)
         progress("summaries", len(summaries), len(summaries))
-        return _vectors(own, own @ self._shared_text)
+        vectors = _vectors(own, own @ self._shared_text)
+        return _about(vectors, [" ".join(s.sections()) for s in summaries])
 
     def encode_question(self, question):
         own = np.tile(_hashed(question), 3)[None, :]
-        return _vectors(own, own @ self._shared_text)
+        return _about(_vectors(own, own @ self._shared_text), [question])
 
 
 def _hashed(text):
@@ -52,6 +58,15 @@ def _hashed(text):
 
 def _unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def _about(vectors, texts):
+    """Return the vectors with what the fake thinks of the texts' subject."""
+    probability = [
+        OFF_TOPIC_PROBABILITY if OFF_TOPIC in text.lower() else ON_TOPIC_PROBABILITY
+        for text in texts
+    ]
+    return TextVectors(vectors.own, vectors.shared, np.array(probability, dtype=np.float32))
 
 
 def _vectors(own, shared):

@@ -91,6 +91,16 @@ BINARY_PAPER = paper(
     "2010ApJ...710..100X", "bursts of a low mass binary", year=2010, source_class=("Star",)
 )
 
+WEATHER_PAPER = Paper(
+    bibcode="1995JCli....8..000A",
+    title="The global weather",
+    abstract="The weather of the whole globe, year by year.",
+    year=1995,
+    source_names=(AGN.source_name,),
+    summary=Summary("the weather", "the weather", "the weather", "given"),
+)
+"""Not about X-ray sources, though linked with one; in no store by itself."""
+
 
 class SmallStore:
     """The store, its service, and what a test may want to look at."""
@@ -103,6 +113,10 @@ class SmallStore:
         self.store.upsert(schema.DETECTIONS, [self._detection(*pair) for pair in DETECTIONS])
         papers = [paper_point(self.encoder, one) for one in (AGN_PAPER, BINARY_PAPER)]
         self.store.upsert(schema.PAPERS, papers)
+
+    def add_paper(self, one):
+        """Store another paper."""
+        self.store.upsert(schema.PAPERS, [paper_point(self.encoder, one)])
 
     def _detection(self, one, counts):
         if counts is None:
@@ -130,5 +144,6 @@ def paper_point(encoder, one):
             schema.SHARED: vectors.shared[0].tolist(),
             schema.BM25: schema.paper_keywords(one, one.summary),
         },
-        payload=schema.paper_payload(one, one.summary),
+        payload=schema.paper_payload(one, one.summary)
+        | schema.topic_payload(vectors.topic_probability[0]),
     )

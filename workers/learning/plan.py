@@ -27,7 +27,7 @@ class Wish:
     """
 
     seed: int = 0
-    profile: str = "paper"
+    profile: str = "standard"
     simulated_share: float | None = None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 from fastapi import Depends, Query, Response
 
-from search.api.answers import described, document_of
+from search.api.answers import described
 from search.api.dependencies import Identifier, ReplyDep, ServicesDep, router_of
 from search.api.models import (
     MAX_BATCH_CONES,
@@ -22,6 +22,7 @@ from search.api.models_answers import Answers, Batch
 from search.api.narrowing import check_cones
 from search.api.uploads import Posted, PostedBody, documented
 from search.cone import Cone
+from search.rendering.documents import of_page
 
 ANSWERS = described(Answers, "Answers, best first; empty when nothing matches.")
 SPECTRUM = {"counts": [1] * 200 + [3] * 200, "exposure_s": 38000.0, "to": "papers"}
@@ -110,7 +111,7 @@ def search_batch(body: BatchBody, services: ServicesDep) -> Batch:
     questions = [question.as_question() for question in body.questions]
     check_cones((one.query_filter for one in questions if one.query_filter), MAX_BATCH_CONES)
     pages = services.search.batch(questions)
-    return Batch.model_validate({"pages": [document_of(page) for page in pages]})
+    return Batch.model_validate({"pages": [of_page(page) for page in pages]})
 
 
 @router.get("/v1/cone", responses=ANSWERS)

@@ -57,10 +57,27 @@ def test_narrowing_fills_every_field_of_the_filter_of_papers():
         source=["M 31"],
         author=["Ueda, Y."],
         bibcode=["2004A&A...426...11P"],
+        min_topic=0.9,
     )
     built = narrowing.filter("papers")
     assert (built.year_from, built.year_to) == (2001, 2004)
-    assert built.model_fields_set == PaperFilter.model_fields.keys()
+    assert built.model_fields_set == PaperFilter.model_fields.keys() - {"any_topic"}
+    assert Narrowing(any_topic=True).filter("papers") == PaperFilter(any_topic=True)
+
+
+def test_narrowing_lowest_probability_of_zero_is_something_else_than_none():
+    assert Narrowing(min_topic=0.0).filter("papers").min_topic == 0
+
+
+@pytest.mark.parametrize("given_", [{"min_topic": 1.2}, {"min_topic": float("nan")}])
+def test_narrowing_refuses_what_is_no_probability(given_):
+    with pytest.raises(InvalidQueryError, match="--min-topic: "):
+        Narrowing(**given_).filter("papers")
+
+
+def test_narrowing_refuses_two_words_on_the_topic():
+    with pytest.raises(InvalidQueryError, match="--min-topic: any topic is asked for as well"):
+        Narrowing(min_topic=0.9, any_topic=True).filter("papers")
 
 
 @pytest.mark.parametrize(
@@ -71,6 +88,8 @@ def test_narrowing_fills_every_field_of_the_filter_of_papers():
         ("papers", {"ranges": ["year:2000:"]}, "--range"),
         ("detections", {"author": ["Ueda, Y."]}, "--author"),
         ("detections", {"bibcode": ["2004A&A...426...11P"]}, "--bibcode"),
+        ("detections", {"min_topic": 0.9}, "--min-topic"),
+        ("detections", {"any_topic": True}, "--any-topic"),
     ],
 )
 def test_narrowing_refuses_what_the_target_does_not_have_and_says_what_it_has(to, given_, said):

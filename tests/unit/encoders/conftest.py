@@ -79,7 +79,7 @@ def config():
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_embedder():
     return WordEmbedder
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from common.numbers import N_NUMBER_FEATURES
 from encoders.alignment import SENTENCE_NORM, Alignment
 from encoders.config import TrainingConfig
-from encoders.numbers import N_NUMBER_FEATURES
 
 CONFIG = TrainingConfig(hidden=16, shared=8, members=3, text_components=6)
 OF_TEXT = torch.tensor([[0, 1, -1], [2, -1, -1], [3, 4, 0]])

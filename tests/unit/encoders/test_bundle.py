@@ -63,7 +63,17 @@ def test_vectors_have_the_widths_announced_and_unit_length(bundle, spectra, data
 
 def test_encoding_nothing_gives_no_rows(bundle):
     assert bundle.encode_spectra(np.empty((0, 400)), np.empty(0)).own.shape == (0, 64)
-    assert bundle.encode_summaries([]).own.shape == (0, bundle.text_width)
+    texts = bundle.encode_summaries([])
+    assert texts.own.shape == (0, bundle.text_width)
+    assert texts.topic_probability.shape == (0,)
+
+
+def test_each_text_has_a_probability_of_being_about_x_ray_sources(bundle, dataset):
+    probability = bundle.encode_summaries(dataset.summaries[:20]).topic_probability
+    assert probability.shape == (20,)
+    assert probability.dtype == np.float32
+    assert ((probability >= 0) & (probability <= 1)).all()
+    assert bundle.encode_question("a soft source").topic_probability.shape == (1,)
 
 
 def test_question_is_a_summary_whose_sections_are_the_question(bundle):
@@ -182,7 +192,7 @@ def test_a_manifest_that_is_none_is_refused(saved, embedder, text, what):
 
 
 def test_a_newer_format_asks_for_an_update(saved, embedder):
-    edit(saved / MANIFEST, format_version=3)
+    edit(saved / MANIFEST, format_version=4)
     with pytest.raises(BundleError, match="update the program"):
         load(saved, embedder)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.errors import InvalidTableError
-from common.ports import Vectors, no_progress
+from common.ports import TextVectors, Vectors, no_progress
 from common.representations import REPRESENTATIONS
 from encoders.evaluation.representations import represent
 
@@ -25,7 +25,7 @@ class TableEncoder:
 
     def encode_summaries(self, summaries, progress=no_progress):
         own = np.array([[self._sources[one.hash()], 2] for one in summaries], dtype=np.float32)
-        return Vectors(own, -own)
+        return TextVectors(own, -own, np.ones(len(own), np.float32))
 
 
 @pytest.fixture

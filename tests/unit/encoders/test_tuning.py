@@ -8,8 +8,8 @@ import torch
 
 from common.errors import InputError, InvalidTableError, NotFoundError, UnavailableError
 from encoders import study as study_file
-from encoders import trials as trial_module
 from encoders.config import TrainingConfig
+from encoders.recipes import ours
 from encoders.training import train
 from encoders.tuning import SPACE, read_settings, tune
 
@@ -42,7 +42,7 @@ class InterruptedSearchError(Exception):
 @pytest.fixture
 def interrupt(monkeypatch):
     """Stop the search in the middle of its n-th trial, as a crash would."""
-    honest = trial_module.fit_pair
+    honest = ours.fit_pair
 
     def interrupt_in(trial):
         begun = 0
@@ -52,11 +52,11 @@ def interrupt(monkeypatch):
             begun += 1
             for epoch, score in honest(*arguments, **named):
                 if begun == trial and epoch == 1:
-                    monkeypatch.setattr(trial_module, "fit_pair", honest)
+                    monkeypatch.setattr(ours, "fit_pair", honest)
                     raise InterruptedSearchError
                 yield epoch, score
 
-        monkeypatch.setattr(trial_module, "fit_pair", fit_pair)
+        monkeypatch.setattr(ours, "fit_pair", fit_pair)
 
     return interrupt_in
 
@@ -108,14 +108,14 @@ def test_a_trial_worse_than_the_median_is_pruned(search, study, monkeypatch):
         begun += 1
         yield from ((epoch, 1 / begun) for epoch in range(3))
 
-    monkeypatch.setattr(trial_module, "fit_pair", worse_each_time)
+    monkeypatch.setattr(ours, "fit_pair", worse_each_time)
     found = search(6)
     assert states(study) == ["COMPLETE"] * 5 + ["PRUNED"]
     assert (found.trial, found.complete, found.pruned) == (0, 5, 1)
 
 
 def test_a_diverged_trial_is_not_the_best(search, study, monkeypatch):
-    honest, begun = trial_module.fit_pair, 0
+    honest, begun = ours.fit_pair, 0
 
     def diverge_at_first(pair, *arguments, **named):
         nonlocal begun
@@ -126,7 +126,7 @@ def test_a_diverged_trial_is_not_the_best(search, study, monkeypatch):
                     next(pair.parameters()).fill_(torch.nan)
             yield epoch, 1.0 if begun == 1 else score
 
-    monkeypatch.setattr(trial_module, "fit_pair", diverge_at_first)
+    monkeypatch.setattr(ours, "fit_pair", diverge_at_first)
     found = search(2)
     assert states(study) == ["PRUNED", "COMPLETE"]
     assert found.trial == 1

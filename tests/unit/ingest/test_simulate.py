@@ -8,9 +8,10 @@ from common.errors import InputError
 from common.source_class import normalise
 from common.variables import VARIABLES
 from ingest.simulate import simulate
+from ingest.simulation.emission import photons
 from ingest.simulation.instrument import bins_of, responses
 from ingest.simulation.observe import observe
-from ingest.simulation.population import KINDS, Population, draw_population, photons
+from ingest.simulation.population import KINDS, Population, draw_population
 from ingest.simulation.text import describe
 
 
@@ -252,3 +253,11 @@ def test_every_kind_has_its_phrases():
         assert (
             len(describe(np.random.default_rng(3), sources, photons(sources))) == len(sources) > 0
         )
+
+
+def test_mixed_population_takes_blocks_of_both_by_turns():
+    mixed = simulate(1400, 1, population="mixed")
+    catalogue, even = simulate(600, 1), simulate(1400, 1, population="even")
+    assert np.array_equal(mixed.counts[:600], catalogue.counts)
+    first, same = mixed.source.searchsorted(500), even.source.searchsorted(500)
+    assert np.array_equal(mixed.counts[first : first + 100], even.counts[same : same + 100])

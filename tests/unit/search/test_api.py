@@ -21,7 +21,7 @@ def test_text_by_get_answers_with_hits(client):
     response = client.get(TEXT, params={"q": QUESTION, "to": "papers"})
 
     assert ids(response) == [str(AGN_PAPER.id), str(BINARY_PAPER.id)]
-    assert set(response.json()) == {"answers", "cursor"}
+    assert set(response.json()) == {"answers", "cursor", "off_topic"}
     assert {"id", "score", "compared", "cosine", "payload"} < set(response.json()["answers"][0])
     assert response.headers["x-content-type-options"] == "nosniff"
 

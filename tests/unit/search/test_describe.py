@@ -1,4 +1,3 @@
-import json
 import re
 from uuid import UUID
 
@@ -11,7 +10,7 @@ from common.errors import UnavailableError
 from common.variables import VARIABLE_NAMES
 from search.describing.claims import objection, unfounded
 from search.describing.describe import Describer
-from search.describing.evidence import is_on_topic
+from search.filters import PaperFilter
 from search.results import (
     Classification,
     ClassProbability,
@@ -32,6 +31,7 @@ PAPER = {
     "title": "An obscured nucleus at 6.4 keV http://evil.example",
     "year": 2004,
     "class_path": ["Galaxy", "AGN"],
+    "topic_probability": 0.97,
     "summary": {"nature": "A Seyfert 2.", "xray": "N_H = 2.3e23 cm^-2.", "interpretation": ""},
 }
 
@@ -40,13 +40,19 @@ class FakeSearch:
     class encoder:  # noqa: N801
         model_id = "fake0"
 
-    def __init__(self, simulated=False, papers=(PAPER,)):
+    def __init__(self, simulated=False, papers=(PAPER,), n_stored=1200):
         self.simulated = simulated
         self.papers = papers
+        self.n_stored = n_stored
         self.asked = []
+        self.store = self
+
+    def count(self, _collection):
+        return self.n_stored
 
     def by_vector(self, vector, model_id, to, query_filter=None, arrange=None):
         self.asked.append((model_id, to))
+        self.filter = query_filter
         return Page([Hit(UUID(int=1), 0.8, paper, cosine=0.8) for paper in self.papers])
 
     def detection(self, identifier):
@@ -225,43 +231,26 @@ def test_papers_are_found_in_the_shared_space_by_the_same_model():
     assert search.asked == [("fake0", "papers")]
 
 
-NITROGEN = {"bibcode": "2013RSPTB.36830164F", "title": "The global nitrogen cycle", "year": 2013}
-GRAPHENE = {"bibcode": "2007Carbo..45.1558S", "title": "Graphene", "abstract": "X-ray diffraction"}
-PERSEUS = {
-    "bibcode": "1981ApJ...248...47F",
-    "title": "X-ray Emitting Gas in the Perseus Cluster",
-    "abstract": "The X-ray surface brightness is mapped.",
-}
+def test_only_papers_known_to_be_on_x_ray_sources_are_asked_for():
+    search = FakeSearch()
+    describe(search=search)
+    assert search.filter == PaperFilter(has=("topic_probability",), min_topic=0.5)
 
 
-def test_papers_on_other_matters_are_passed_over_however_near():
-    description = describe(search=FakeSearch(papers=(NITROGEN, GRAPHENE, PERSEUS)))
-    cited = [one for one in description.references if one.kind == "paper"]
-    assert [one.identifier for one in cited] == [PERSEUS["bibcode"]]
-    assert "cosine 0.80" in cited[0].text
+def test_cited_paper_is_given_with_its_cosine_and_the_probability_of_its_topic():
+    (cited,) = (one for one in describe().references if one.kind == "paper")
+    assert "cosine 0.80, about X-ray sources with a probability of 97%" in cited.text
 
 
 def test_without_a_paper_on_x_ray_sources_the_description_says_so():
-    description = describe(search=FakeSearch(papers=(NITROGEN, GRAPHENE)))
-    assert "None of the papers in the store is close enough to be cited." in description.text()
-    assert any(
-        "none of the 2 nearest papers (cosine 0.80" in r.text for r in description.references
-    )
-    assert "nitrogen" not in description.text()
+    description = describe(search=FakeSearch(papers=()))
+    assert "None of the papers in the store is known to be about X-ray" in description.text()
+    assert any("none of the 1,200 papers in the store" in r.text for r in description.references)
 
 
-@pytest.mark.parametrize("more", [{"source_names": ["M 31"]}, {"simulated": True}])
-def test_paper_linked_with_a_source_may_be_cited_whatever_its_words(more):
-    assert is_on_topic(NITROGEN | more)
-    assert not is_on_topic(NITROGEN)
-
-
-def test_real_abstracts_on_other_matters_are_told_apart(shared_data):
-    papers = (shared_data / "papers" / "papers.jsonl").read_text(encoding="utf-8").splitlines()
-    records = [json.loads(line) for line in papers]
-    picked = [one for one in records if is_on_topic({**one, "class_path": None})]
-    assert 30 <= len(picked) <= 50  # of 1,000, of which 90 mention X-rays
-    assert all(one["mentions_xray"] for one in picked)
+def test_of_a_store_without_papers_nothing_is_said_of_them():
+    description = describe(search=FakeSearch(papers=(), n_stored=0))
+    assert "papers" not in description.text()
 
 
 def test_address_in_a_title_is_not_passed_on():

@@ -230,7 +230,7 @@ def test_json_has_the_answers_and_the_cursor():
         "payload": dict(DETECTION.payload),
     }
     assert [answer["id"] for answer in document["answers"]] == [str(DETECTION.id), str(PAPER.id)]
-    assert json.loads(render([], "json")) == {"answers": [], "cursor": None}
+    assert json.loads(render([], "json")) == {"answers": [], "cursor": None, "off_topic": 0}
 
 
 @pytest.mark.parametrize("fmt", ["ecsv", "votable"])

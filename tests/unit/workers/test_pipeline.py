@@ -244,6 +244,39 @@ def test_pipeline_papers_stored_before_there_were_keywords_get_them_without_enco
     assert encoder.summaries == 1
 
 
+def test_pipeline_papers_carry_the_models_opinion_of_their_topic(pipeline, encoder):
+    papers = [
+        Paper("2020ApJ...900....1A", "A pulsar", "Hard X-rays of a pulsar."),
+        Paper("2020JCli...33....1A", "The weather", "The weather of a planet."),
+    ]
+    list(pipeline.ingest_papers(papers))
+    assert topics(pipeline) == {papers[0].bibcode: 0.98, papers[1].bibcode: 0.02}
+    changed = replace(papers[1], title="A nova", abstract="X-rays of a nova.")
+    list(pipeline.ingest_papers([papers[0], changed]))
+    assert topics(pipeline) == {papers[0].bibcode: 0.98, papers[1].bibcode: 0.98}
+    assert encoder.summaries == 3
+
+
+def test_pipeline_papers_stored_before_there_were_topics_get_theirs_when_ingested_again(
+    pipeline, encoder
+):
+    paper = Paper("2020ApJ...900....1A", "A title", "An abstract of a magnetar.", year=2020)
+    list(pipeline.ingest_papers([paper]))
+    (before,) = pipeline.store.retrieve(PAPERS, [paper.id], with_vectors=True)
+    pipeline.store.delete_payload(PAPERS, ["topic_probability"])
+    assert topics(pipeline) == {paper.bibcode: None}
+    assert [o.status for o in pipeline.ingest_papers([paper])] == ["ingested"]
+    (after,) = pipeline.store.retrieve(PAPERS, [paper.id], with_vectors=True)
+    assert (after.payload, after.vector) == (before.payload, before.vector)
+    assert [o.status for o in pipeline.ingest_papers([paper])] == ["unchanged"]
+    assert encoder.summaries == 2
+
+
+def topics(pipeline):
+    records, _ = pipeline.store.scroll(PAPERS)
+    return {r.payload["bibcode"]: r.payload.get("topic_probability") for r in records}
+
+
 def test_pipeline_detections_carry_the_year_of_observation(pipeline):
     dated = row(1, observed_at=datetime(2003, 12, 31, 23, tzinfo=UTC))
     store_items(pipeline, DetectionItem("a", dated), DetectionItem("b", row(2)))

@@ -91,6 +91,19 @@ def test_reindex_leaves_one_models_own_opinions_behind(store, dataset):
     assert held["model_id"] == "fake1"
 
 
+def test_reindex_gives_papers_the_new_models_opinion_of_their_topic(store, dataset):
+    class Doubting(BetterEncoder):
+        def encode_summaries(self, summaries, **kwargs):
+            encoded = super().encode_summaries(summaries, **kwargs)
+            return replace(encoded, topic_probability=encoded.topic_probability / 2)
+
+    reindex(store, Doubting()).run()
+    for model_id, topic in (("fake0", 0.98), ("fake1", 0.49)):
+        held = payloads(store, PAPERS, model_id).values()
+        assert {one["topic_probability"] for one in held} == {topic}
+    assert differences(store) == []
+
+
 def test_reindex_repeated_after_an_interruption_encodes_only_the_rest(store, dataset):
     class Killed(BaseException):
         pass

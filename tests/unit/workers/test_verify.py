@@ -76,6 +76,18 @@ def test_missing_vectors_are_encoded_again_as_they_were(store, pipeline, dataset
     assert store.retrieve(PAPERS, [paper.id], with_vectors=[BM25])[0].vector == words
 
 
+def test_missing_topics_of_papers_are_told_and_given(store, pipeline, dataset):
+    paper = next(iter(dataset.papers()))
+    before = store.retrieve(PAPERS, [paper.id])[0].payload
+    only = models.Filter(must=[models.HasIdCondition(has_id=[str(paper.id)])])
+    store.delete_payload(PAPERS, ["topic_probability"], only)
+    wrong = [("topic missing", paper.bibcode)]
+    assert found(pipeline) == wrong
+    assert mended(pipeline) == wrong
+    assert found(pipeline) == []
+    assert store.retrieve(PAPERS, [paper.id])[0].payload == before
+
+
 def test_missing_inputs_are_told_and_read_from_files(store, pipeline, dataset, pha):
     list(pipeline.ingest_spectra([pha]))
     key = next(

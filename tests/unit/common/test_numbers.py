@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encoders.numbers import N_NUMBER_FEATURES, number_features, numbers_in, split_quantities
+from common.numbers import N_NUMBER_FEATURES, number_features, numbers_in, split_quantities
 
 
 @pytest.mark.parametrize(

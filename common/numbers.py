@@ -32,13 +32,13 @@ _BETWEEN_QUANTITIES = re.compile(r"[,;]\s+|\s+(?=(?:and|with)\s+[^\W\d])")
 
 def numbers_in(sentence: str) -> list[float]:
     """Return the positive numbers of a sentence, in any of the ways papers write powers of ten."""
-    return [value for value, _ in _located(sentence)]
+    return [value for value, _ in located_numbers(sentence)]
 
 
 def split_quantities(sentence: str) -> list[str]:
     """Split a sentence that states several quantities, at a comma or "and" between two of them."""
     parts, start, after_number = [], 0, None
-    for _, (first, last) in _located(sentence):
+    for _, (first, last) in located_numbers(sentence):
         if after_number is not None:
             between = _BETWEEN_QUANTITIES.search(sentence, after_number, first)
             if between:
@@ -48,8 +48,8 @@ def split_quantities(sentence: str) -> list[str]:
     return [*parts, sentence[start:]]
 
 
-def _located(sentence: str) -> Iterator[tuple[float, tuple[int, int]]]:
-    """Yield each positive number with its place."""
+def located_numbers(sentence: str) -> Iterator[tuple[float, tuple[int, int]]]:
+    """Yield each positive number of a sentence with its place, first and last character."""
     for match in _NUMBER.finditer(sentence):
         power, raised, mantissa, exponent, times_power, times_raised = match.groups()
         if not (power or raised or mantissa):

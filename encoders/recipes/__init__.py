@@ -1,0 +1,1 @@
+"""Recipes: what a model is composed of and how its parts are trained."""
