@@ -32,14 +32,15 @@ _COLUMNS = {  # short, so that the table fits into 80 characters
 }
 
 _SPLIT_ANEW = (
-    "stored vectors are split by source anew: a model that was trained on some of these sources "
-    "may have seen test sources, and its figures are then too good"
+    "sources are split by a hash of their names, as `learn` and `train DATA_DIR` split them: a "
+    "model trained otherwise on some of them may have seen test sources, and its figures are then "
+    "too good"
 )
 
 
 def is_store(path: Path) -> bool:
     """Return whether this is a store's own folder, or a data folder that holds one."""
-    return (_data_dir(path) / _STORE / "collections").is_dir()
+    return (data_dir_of(path) / _STORE / "collections").is_dir()
 
 
 def represent_store(path: Path, bundle: Path | None, progress: Progress) -> Representations:
@@ -50,7 +51,7 @@ def represent_store(path: Path, bundle: Path | None, progress: Progress) -> Repr
     InputError
         If another bundle is given than the one that filled the store.
     """
-    settings = SearchSettings(data_dir=_data_dir(path), qdrant_url=None)
+    settings = SearchSettings(data_dir=data_dir_of(path), qdrant_url=None)
     with open_store(settings) as store:
         stored = read_vectors(store, progress)
     return replace(
@@ -151,5 +152,6 @@ def _text_model(bundle: Path, stored_model: str, path: Path) -> str:
     return model.text_model
 
 
-def _data_dir(path: Path) -> Path:
+def data_dir_of(path: Path) -> Path:
+    """Return the data folder that a path to a store means."""
     return path.parent if path.name == _STORE and (path / "collections").is_dir() else path

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from cli.models import SimulatedShare, refuse_full_folder
 from cli.options import AsJson, DataDir, settings_for
 from cli.output import answers, print_json, say, stages
-from common.errors import InputError, StoreLockedError
+from cli.recipes import ProfileOption
+from common.errors import StoreLockedError
 from encoders.config import Profile
-from ingest.mixing import MOST_SHARE
 from search.app import open_store
 from workers.learning.plan import Wish
 from workers.learning.round import Round
@@ -34,20 +35,8 @@ def learn(
         Path | None,
         typer.Option(help="Also copy the new bundle to this folder; must be new or empty."),
     ] = None,
-    profile: Annotated[
-        Profile,
-        typer.Option(help="How long training may take, as for `chandra-search train`."),
-    ] = Profile.STANDARD,
-    simulated_share: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=MOST_SHARE,
-            help="Simulated sources among those trained on. Default: .3, and 0 where the store "
-            "has 5,000 sources with texts to train on, or is simulated itself.",
-            show_default=False,
-        ),
-    ] = None,
+    profile: ProfileOption = Profile.STANDARD,
+    simulated_share: SimulatedShare = None,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal results.")] = 0,
     switch: Annotated[
         bool | None,
@@ -78,8 +67,8 @@ def learn(
     Example: chandra-search learn --data-dir data/
     """
     settings = settings_for(data_dir)
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists and is not an empty folder: give another --out")
+    if out is not None:
+        refuse_full_folder(out)
     with Round(settings.data_dir) as one:
         with stages() as progress:
             with open_store(settings) as store:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.datasets import read_with_texts
+from cli.datasets import read_to_learn, read_with_texts
 from cli.evaluation import is_store, print_evaluation, represent_store, seen_in_training
 from cli.options import AsJson
 from cli.output import print_json, say, stages
 from cli.recipes import ProfileOption, RecipeOption
 from cli.words import read_words
 from common.calibration import write_calibration
+from common.dataset import Dataset
 from common.errors import InputError
 from encoders.config import (
     BRIDGE_SHARE_OF_WORDS,
@@ -24,6 +25,7 @@ from encoders.config import (
     config_of,
 )
 from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
+from ingest.mixing import MOST_SHARE, mix_simulated
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
     from encoders.bundle import ModelBundle
@@ -31,6 +33,16 @@ if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
 SHIPPED, NONE = "shipped", "none"
 CHECKPOINTS = "checkpoints"  # inside --out while training goes on
 
+SimulatedShare = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=MOST_SHARE,
+        help="Simulated sources among those trained on, made for it. Default: 0; for a store .3, "
+        "unless it has 5,000 sources with texts to train on, or is simulated itself.",
+        show_default=False,
+    ),
+]
 DatasetPath = Annotated[
     Path,
     typer.Argument(metavar="DATASET", help="Folder or .npz, see docs/reference/dataset-format.md."),
@@ -50,7 +62,14 @@ Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal results."
 
 
 def train(
-    path: DatasetPath,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATASET",
+            help="Folder or .npz, see docs/reference/dataset-format.md, or the data folder of a "
+            "store that has been ingested.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to; must be new or empty.")],
     recipe: RecipeOption = RecipeName.OURS,
     profile: ProfileOption = Profile.STANDARD,
@@ -73,10 +92,15 @@ def train(
         ),
     ] = None,
     text_model: TextModel = DEFAULT_TEXT_MODEL,
+    simulated_share: SimulatedShare = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model bundle on the training split of a dataset.
+    """Train a model bundle on the training split of a dataset, or of what a store holds.
+
+    Of a store each detection is paired with all papers about its source; sources are split for
+    good, by a hash of their names. `chandra-search learn` does that and changes to the new bundle
+    if it is better.
 
     On the validation split it is calibrated how far estimates are off (calibration.json in the
     bundle), if that has 100 detections or more. An interrupted training goes on where it
@@ -91,9 +115,18 @@ def train(
 
     changes = read_settings(settings, recipe) if settings else {}
     config = config_of(recipe, profile, seed=seed, **changes)
-    bundle = _train(path, config, start, text_model, checkpoints, corpus or (), exclude or ())
+    bundle, dataset = _train(
+        path,
+        config,
+        start,
+        text_model,
+        checkpoints,
+        corpus or (),
+        exclude or (),
+        simulated_share,
+    )
     bundle.save(out)
-    _calibrate(bundle, path, out)
+    _calibrate(bundle, dataset, out)
     shutil.rmtree(checkpoints, ignore_errors=True)  # only now is the training safe
     if as_json:
         print_json({"bundle": str(out), "model_id": bundle.model_id})
@@ -147,7 +180,7 @@ def evaluate(
         from encoders.bundle import load
 
         config = config_of(recipe, seed=seed)
-        model = load(bundle) if bundle else _train(path, config, None, text_model)
+        model = load(bundle) if bundle else _train(path, config, None, text_model)[0]
         with stages() as progress:
             dataset = read_with_texts(path, model.embedder, progress)
             vectors = represent(dataset, model, progress)
@@ -173,7 +206,9 @@ def _train(
     checkpoints: Path | None = None,
     corpus: Sequence[Path] = (),
     exclude: Sequence[Path] = (),
-) -> "ModelBundle":
+    simulated_share: float | None = None,
+) -> "tuple[ModelBundle, Dataset]":
+    """Return a bundle trained on a dataset or store, and what it was trained on of that."""
     from encoders import training
 
     begin = load_start(start, config)
@@ -184,21 +219,23 @@ def _train(
         words = read_words(corpus, exclude, embedder, progress)
         if words and config.bridge_share is None:
             config = replace(config, bridge_share=BRIDGE_SHARE_OF_WORDS)
-        dataset = read_with_texts(path, embedder, progress)
-        return training.train(
-            dataset, embedder, config, progress, start=begin, checkpoints=checkpoints, words=words
+        dataset, share = read_to_learn(path, embedder, progress)
+        mixed = mix_simulated(
+            dataset, share if simulated_share is None else simulated_share, config.seed, progress
         )
+        bundle = training.train(
+            mixed, embedder, config, progress, start=begin, checkpoints=checkpoints, words=words
+        )
+    return bundle, dataset
 
 
-def _calibrate(bundle: "ModelBundle", path: Path, out: Path) -> None:
+def _calibrate(bundle: "ModelBundle", dataset: Dataset, out: Path) -> None:
     """Write the calibration into the bundle, where the validation split is large enough."""
     from encoders.calibrate import FEWEST, calibrate
     from encoders.evaluation.representations import represent
 
     with stages() as progress:
-        representations = represent(
-            read_with_texts(path, bundle.embedder, progress), bundle, progress
-        )
+        representations = represent(dataset, bundle, progress)
         if min(len(representations.split[part]) for part in ("train", "validation")) >= FEWEST:
             write_calibration(calibrate(representations, progress), out)
             return

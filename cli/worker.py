@@ -50,7 +50,7 @@ def worker(
         app = create_celery(ours.redis_url, ours.visibility_timeout_s, ours.dispatch_s)
         with open_flow(settings, ours, client) as flow:
             add_tasks(app, Jobs(app, flow, client, ours.dispatch_s))
-            code = run_worker(app, queue, ours.io_threads)
+            code = run_worker(app, queue, ours.io_threads, flow.stop)
     raise typer.Exit(code)
 
 

@@ -15,7 +15,7 @@ from encoders.bundle import Manifest, ModelBundle, SpectrumTextModel
 from encoders.calibration import calibrated_temperature
 from encoders.checkpoint import Checkpoints
 from encoders.concept_bridge import beyond_expectation, fit_spectrum_concepts
-from encoders.config import BRIDGE_SHARES, TrainingConfig
+from encoders.config import BRIDGE_SHARES, Profile, RecipeName, TrainingConfig, config_of
 from encoders.fit_alignment import Pairs, fit_alignment, mean_recall_of
 from encoders.fit_autoencoder import (
     Spectra,
@@ -48,6 +48,7 @@ _ARCHITECTURE = (
     "attention_heads",
     "latent",
 )
+_TAKEN_OVER = ("most_counts", "concept_hidden", "concept_members", "text_concepts")
 
 
 def train(
@@ -281,9 +282,14 @@ def _join(model: SpectrumTextModel, prepared: Prepared, config: TrainingConfig) 
     )
 
 
-def config_like(start: TrainingConfig, **changes: Any) -> TrainingConfig:  # noqa: ANN401
-    """Return the default hyperparameters, changed, for the autoencoder of another bundle."""
-    return TrainingConfig(**{name: getattr(start, name) for name in _ARCHITECTURE}, **changes)
+def config_like(
+    start: TrainingConfig,
+    profile: Profile,
+    **changes: Any,  # noqa: ANN401
+) -> TrainingConfig:
+    """Return the hyperparameters of a profile for what is taken over from another bundle."""
+    kept = {name: getattr(start, name) for name in (*_ARCHITECTURE, *_TAKEN_OVER)}
+    return config_of(RecipeName(kept.pop("recipe")), profile, **{**kept, **changes})
 
 
 def _check_architecture(start: TrainingConfig, config: TrainingConfig) -> None:

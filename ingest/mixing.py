@@ -58,6 +58,9 @@ def mix_simulated(
     added = min(wanted, more.n_sources)
     rows = detections_of(more, np.arange(added))
     first = dataset.n_sources
+    concepts = None
+    if dataset.concepts is not None and more.concepts is not None:
+        concepts = np.concatenate([dataset.concepts, more.concepts[rows]])
     part_of = np.empty(first, dtype=object)
     for part, sources in dataset.split().items():
         part_of[sources] = part
@@ -80,5 +83,6 @@ def mix_simulated(
                 if text.source is not None and text.source < added
             ),
         ],
+        concepts=concepts,
         parts=[*part_of.tolist(), *["train"] * added],
     )

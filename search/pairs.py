@@ -14,11 +14,11 @@ import numpy as np
 
 from common.dataset import Dataset, Text, part_of
 from common.errors import NotFoundError
-from common.ports import Progress, no_progress
+from common.ports import MIN_TOPIC, Progress, no_progress
 from common.records import Detection, Summary
 from common.variables import VARIABLE_NAMES
 from search.inputs import SPECTRA, Inputs, read_inputs
-from search.schema import DETECTIONS, PAPERS, WITHDRAWN, Payload, stored_summary
+from search.schema import DETECTIONS, PAPERS, TOPIC_PROBABILITY, WITHDRAWN, Payload, stored_summary
 from search.sources import label_of
 from search.store.base import Store
 from search.store.scrolling import PAGE, scroll_all
@@ -27,14 +27,11 @@ NAME = "the store"
 
 MOST_SOURCES = 20
 """A text about more sources than these is a survey, and says nothing of any one of them."""
-ON_TOPIC = 0.5
-"""A paper whose stored `TOPIC` is below is not about X-ray sources, and is not paired."""
-TOPIC = "topic_probability"
 
 _HELD_OUT_FIRST = ("test", "validation", "calibration", "train")
 _PAPER_FIELDS = [
     *("bibcode", "alternate_bibcodes", "source_names", "title", "year"),
-    *("summary", "summary_method", TOPIC, WITHDRAWN),
+    *("summary", "summary_method", TOPIC_PROBABILITY, WITHDRAWN),
 ]
 
 
@@ -150,7 +147,7 @@ def _links(
         if not all(section.strip() for section in summary.sections()):
             continue
         digest = summary.hash()
-        if paper.get(TOPIC, 1.0) < ON_TOPIC:
+        if paper.get(TOPIC_PROBABILITY, 1.0) < MIN_TOPIC:
             off_topic.add(digest)
             continue
         names = (paper["bibcode"], *paper.get("alternate_bibcodes", ()))

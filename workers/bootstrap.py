@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import redis
 
@@ -80,6 +81,7 @@ def open_flow(
     is the only process that ingests.
     """
     from ingest.archives.settings import get_settings as archive_settings
+    from workers.learning.scheduled import ScheduledLearning
     from workers.outside import open_archives  # clients of archives take a second
 
     with ExitStack() as stack:
@@ -95,8 +97,14 @@ def open_flow(
                 return 0
 
         snapshot = partial(_take_snapshot, own, settings, workers.snapshots)
-        chores: dict[str, Chore] = {"score_outliers": score_outliers, "snapshot": snapshot}
-        flow = Flow(pipeline, archives, workers, chores, metrics)
+        stopping = Event()
+        chores: dict[str, Chore] = {
+            "score_outliers": score_outliers,
+            "snapshot": snapshot,
+            "learn": ScheduledLearning(own, settings, stopping),
+        }
+        flow = Flow(pipeline, archives, workers, chores, metrics, stopping)
+        stack.callback(flow.stop)
         metrics.watch(LedgerCollector(flow.ledger, archives.left))
         with served(metrics.registry, workers.worker_metrics_host, workers.worker_metrics_port):
             yield flow

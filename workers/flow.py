@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from threading import Event
 from typing import Protocol
 
 from common.errors import ChandraSearchError, InputError, UnavailableError
@@ -77,7 +78,8 @@ Chore = Callable[[Progress], object]
 class Flow:
     """The steps, over one pipeline and its ledger; safe to use from threads and processes.
 
-    ``chores`` are further jobs of the schedule by name: scores of outliers, snapshots.
+    ``chores`` are further jobs of the schedule by name: scores of outliers, snapshots, learning.
+    ``stopping`` is set by `stop`, for chores that look at it.
     """
 
     def __init__(
@@ -87,7 +89,9 @@ class Flow:
         settings: WorkerSettings,
         chores: Mapping[str, Chore] | None = None,
         observer: Observer | None = None,
+        stopping: Event | None = None,
     ) -> None:
+        self._stopping = stopping or Event()
         self._store = pipeline.store
         self.ledger = Ledger(self._store)
         self.settings = settings
@@ -128,6 +132,10 @@ class Flow:
             raise
         self._observer.done(step, feed, done, time.perf_counter() - started)
         return done
+
+    def stop(self) -> None:
+        """Ask what takes hours to end, so that its process can; it goes on at the next start."""
+        self._stopping.set()
 
     def take_over(self) -> None:
         """Free what a process before this one had leased, if it can be no other's.

@@ -9,7 +9,7 @@ from typing import Self
 
 from common.errors import ChandraSearchError
 from workers.flow import Flow
-from workers.schedule import ENCODING
+from workers.schedule import ENCODING, LEARN
 
 _log = logging.getLogger(__name__)
 
@@ -17,7 +17,8 @@ _log = logging.getLogger(__name__)
 class Scheduler:
     """Do what is due until told to stop; slow archives hold up nothing that encodes.
 
-    What is under way at the end is finished, what waits is left for the next start.
+    What is under way at the end is finished, what waits is left for the next start; learning is
+    broken off.
     """
 
     def __init__(self, flow: Flow) -> None:
@@ -26,6 +27,7 @@ class Scheduler:
         self._wake = threading.Event()
         self._io = ThreadPoolExecutor(flow.settings.io_threads, "io")
         self._encode = ThreadPoolExecutor(1, "encode")
+        self._learn = ThreadPoolExecutor(1, "learn")  # it waits for hours for another process
         self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
 
     def __enter__(self) -> Self:
@@ -40,9 +42,10 @@ class Scheduler:
         traceback: TracebackType | None,
     ) -> None:
         self._stop.set()
+        self._flow.stop()
         self._wake.set()
         self._thread.join()
-        for pool in (self._io, self._encode):
+        for pool in (self._io, self._encode, self._learn):
             pool.shutdown(cancel_futures=True)
 
     def _run(self) -> None:
@@ -57,7 +60,7 @@ class Scheduler:
             self._wake.wait(self._flow.settings.dispatch_s)
 
     def _send(self, step: str, feed: str, keys: Sequence[str] = ()) -> None:
-        pool = self._encode if step in ENCODING else self._io
+        pool = self._encode if step in ENCODING else self._learn if step == LEARN else self._io
         pool.submit(self._flow.run, step, feed, keys).add_done_callback(self._ended)
 
     def _ended(self, future: "Future[int]") -> None:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, signals
@@ -9,12 +10,20 @@ from celery import Celery, signals
 from workers.app import ENCODE
 
 
-def run_worker(app: Celery, queue: str, threads: int) -> int:
+def run_worker(
+    app: Celery, queue: str, threads: int, stop: Callable[[], None] = lambda: None
+) -> int:
     """Take tasks from one queue until told to stop, and return the exit code.
 
     What waits for archives does so in threads; what encodes does one thing after the other, since
-    torch uses all threads that it may by itself, and can hang in a forked child.
+    torch uses all threads that it may by itself, and can hang in a forked child. ``stop`` is called
+    when the worker is told to end, for what would take hours.
     """
+
+    def stopping(**_: Any) -> None:  # noqa: ANN401  # Celery's own signature
+        stop()
+
+    signals.worker_shutting_down.connect(stopping, weak=False)
     signals.setup_logging.connect(_keep_our_logs)
     worker = app.Worker(
         hostname=f"{queue}-{os.getpid()}@{socket.gethostname()}",

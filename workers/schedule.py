@@ -5,6 +5,8 @@ from datetime import timedelta
 
 from workers.settings import WorkerSettings
 
+LEARN = "learn"
+
 _EVERY = {
     ("discover", "csc"): "poll_csc_days",
     ("discover", "cda"): "poll_cda_days",
@@ -14,10 +16,12 @@ _EVERY = {
     ("score_outliers", ""): "outliers_days",
     ("optimize", ""): "optimize_days",
     ("snapshot", ""): "snapshot_days",
+    (LEARN, ""): "learn_days",
 }
 
 ENCODING = frozenset({"store", "score_outliers", "optimize", "snapshot"})
-"""Steps that compute; the others wait for archives, and are done apart from these."""
+"""Steps that compute; the others wait for archives, or for a process of their own to learn, and are
+done apart from these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,9 @@ class Job:
 
 
 def jobs(settings: WorkerSettings) -> list[Job]:
-    """Return the schedule, without feeds that are not polled."""
+    """Return the schedule, without feeds that are not polled and jobs that are off."""
     return [
-        Job(step, feed, timedelta(days=getattr(settings, every)))
+        Job(step, feed, timedelta(days=days))
         for (step, feed), every in _EVERY.items()
-        if not feed or feed in settings.feeds
+        if (not feed or feed in settings.feeds) and (days := getattr(settings, every))
     ]

@@ -58,6 +58,8 @@ class WorkerSettings(BaseSettings):
     """How often the vector index takes in what is new; a server does so by itself."""
 
     snapshot_days: float = Field(default=1, gt=0)
+    learn_days: float = Field(default=0, ge=0)
+    """How often a new model is trained on what is stored, and used if it is better; 0 is never."""
 
     dispatch_s: float = Field(default=5, gt=0)
     """How often is looked what is due."""

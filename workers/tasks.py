@@ -24,6 +24,7 @@ QUEUES = {
     "score_outliers": ENCODE,
     "optimize": ENCODE,
     "snapshot": ENCODE,
+    "learn": IO,
 }
 """Where each step is done: what waits for archives apart from what computes."""
 

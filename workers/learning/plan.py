@@ -27,7 +27,7 @@ class Wish:
     """
 
     seed: int = 0
-    profile: str = "paper"
+    profile: str = "standard"
     simulated_share: float | None = None
 
 
@@ -83,6 +83,13 @@ class Plan:
             raise InputError(
                 f"{path} cannot be read ({exc}): remove {path.parent} to begin a new round"
             ) from exc
+
+
+def only_simulated(dataset: Dataset) -> list[str]:
+    """Return a note where nothing but simulations can be learnt from."""
+    if all(detection.simulated for detection in dataset.detections):
+        return ["all spectra of the store are simulated: what is learnt is the simulation"]
+    return []
 
 
 def check_enough(dataset: Dataset, notes: tuple[str, ...] = (), test: bool = True) -> None:

@@ -8,7 +8,6 @@ is better beyond chance, and files the report.
 
 import json
 import shutil
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,6 @@ from typing import Any, Literal, Self
 
 from common.errors import InputError, NotFoundError
 from common.ports import Progress, no_progress
-from common.records import Detection
 from ingest.dataset import write_dataset
 from ingest.mixing import default_share
 from search.app import keep_bundle, keep_current_bundle, kept_bundle
@@ -28,7 +26,7 @@ from search.store.lock import StoreLock
 from workers.bootstrap import open_reindex
 from workers.carrying import read_state
 from workers.learning.files import draft_of, write_text, writing
-from workers.learning.plan import Plan, Wish, check_enough
+from workers.learning.plan import Plan, Wish, check_enough, only_simulated
 from workers.learning.work import DATASET, PLAN, Configure, Load, Work
 from workers.reindex import GRACE_S, drop_old
 
@@ -118,7 +116,7 @@ class Round:
                 n_sources=dataset.n_sources,
                 n_texts=len(dataset.texts),
                 simulated=dataset.simulated,
-                notes=(*notes, *_only_simulated(dataset.detections)),
+                notes=(*notes, *only_simulated(dataset)),
             )
             draft = draft_of(self.work.folder)
             draft.mkdir(parents=True)
@@ -206,9 +204,3 @@ def _end_former_change(store: Store, new: str, progress: Progress) -> None:
     if state is not None and state.new != new:
         # Who answers elsewhere has to notice first; an embedded store has no elsewhere.
         drop_old(store, grace_s=0 if store.engine == "embedded" else GRACE_S, progress=progress)
-
-
-def _only_simulated(detections: Sequence[Detection]) -> tuple[str, ...]:
-    if all(detection.simulated for detection in detections):
-        return ("all spectra of the store are simulated: what is learnt is the simulation",)
-    return ()

@@ -107,8 +107,8 @@ def _load(folder: Path) -> "ModelBundle":
 
 
 def _configure(old: "ModelBundle", plan: Plan) -> "TrainingConfig":
-    from encoders.config import PROFILES, Profile
+    from encoders.config import Profile
     from encoders.training import config_like
 
-    changes = PROFILES[Profile(plan.wish.profile)]
-    return config_like(old.manifest.config, seed=plan.wish.seed, **changes)
+    profile = Profile(plan.wish.profile)
+    return config_like(old.manifest.config, profile, seed=plan.wish.seed)

@@ -73,7 +73,7 @@ def test_a_store_gives_its_vectors_and_says_how_it_was_split(data_dir):
     assert vectors.simulated
     assert len(vectors.names) == 150
     assert set(vectors.vectors) == {"spectrum", "text", "shared_spectrum", "shared_text", "both"}
-    assert "split by source anew" in vectors.notes[-1]
+    assert "split by a hash of their names" in vectors.notes[-1]
 
 
 def test_a_bundle_that_filled_the_store_tells_the_text_model(data_dir, load_fake):
@@ -93,7 +93,7 @@ def test_a_store_is_evaluated_and_reported(data_dir, tmp_path):
     assert result.exit_code == 0
     document = json.loads(result.stdout)
     assert document["model_id"] == "fake0"
-    assert any("split by source anew" in note for note in document["notes"])
+    assert any("split by a hash of their names" in note for note in document["notes"])
     assert json.loads((tmp_path / "report" / "evaluation.json").read_text()) == document
     page = (tmp_path / "report" / "report.html").read_text()
     assert "simulated spectra" in page

@@ -10,8 +10,8 @@ from common.dataset import part_of
 from common.errors import NotFoundError
 from common.records import Paper, Spectrum, point_id
 from ingest.dataset import read_dataset, write_dataset
-from search.pairs import MOST_SOURCES, TOPIC, stored_pairs
-from search.schema import DETECTIONS, PAPERS
+from search.pairs import MOST_SOURCES, stored_pairs
+from search.schema import DETECTIONS, PAPERS, TOPIC_PROBABILITY
 from search.store.embedded import EmbeddedStore
 from workers.pipeline import DetectionItem, Pipeline
 
@@ -155,7 +155,10 @@ def test_papers_that_are_off_topic_are_not_paired(store):
         [(detection(1, source_name=name(1)), "off topic")],
         [paper("off", "off topic", name(1)), paper("on", "on topic", name(1))],
     )
-    probability = {point_id("paper", "off"): {TOPIC: 0.2}, point_id("paper", "on"): {TOPIC: 0.9}}
+    probability = {
+        point_id("paper", "off"): {TOPIC_PROBABILITY: 0.2},
+        point_id("paper", "on"): {TOPIC_PROBABILITY: 0.9},
+    }
     store.set_payload(store.resolve(PAPERS), probability)
     assert texts_by_source(store) == {name(1): {summary("on topic").nature}}
     assert "1 papers are not about X-ray sources" in stored_pairs(store)[1][0]

@@ -6,7 +6,7 @@ from memory_store import MemoryStore
 from common.errors import ArchiveError, BudgetError
 from workers.jobs import LONGEST_WAIT_S, JobBook, retry_at
 from workers.ledger import Ledger
-from workers.schedule import jobs
+from workers.schedule import ENCODING, jobs
 from workers.settings import WorkerSettings
 from workers.tasks import QUEUES
 
@@ -96,3 +96,11 @@ def test_retry_waits_as_long_as_an_archive_asks():
     assert seconds(ArchiveError("500"), 50) == pytest.approx(LONGEST_WAIT_S, abs=5)
     midnight = datetime.now(UTC) + timedelta(hours=7)
     assert retry_at(BudgetError("used up", midnight), 0, SETTINGS) == midnight
+
+
+def test_learning_is_off_until_it_is_asked_for():
+    assert "learn" not in [job.name for job in jobs(WorkerSettings())]
+    (job,) = [job for job in jobs(WorkerSettings(learn_days=30)) if job.step == "learn"]
+    assert job.every == timedelta(days=30)
+    assert job.step in QUEUES
+    assert job.step not in ENCODING
