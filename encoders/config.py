@@ -85,7 +85,7 @@ _AS_PRINTED = MappingProxyType[str, Any](
     {
         "recipe": "paper",
         "variable_weight": 0.0,
-        "autoencoder_epochs": 40,
+        "autoencoder_epochs": 20,
         "text_components": 0,
         "hidden": 512,
         "members": 4,
@@ -118,7 +118,7 @@ _PROFILES = MappingProxyType[tuple[RecipeName, Profile], dict[str, Any]](
         (RecipeName.PAPER, Profile.QUICK): {**_QUICK, "alignment_epochs": 50},
         (RecipeName.PAPER, Profile.STANDARD): {},
         (RecipeName.PAPER, Profile.BEST): {
-            "autoencoder_epochs": 100,
+            "autoencoder_epochs": 60,
             "members": 8,
             "candidates": 16,
         },
