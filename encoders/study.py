@@ -66,8 +66,9 @@ def check_belongs(path: Path, storage: JournalStorage, name: str) -> None:
     """Refuse a file with the study of another search."""
     if any(study.study_name != name for study in storage.get_all_studies()):
         raise InputError(
-            f"{path} holds a search with another dataset, text model, --start or --seed, or by "
-            "another version of this program: give another --study, or what it was begun with"
+            f"{path} holds a search with another dataset, text model, --recipe, --start or "
+            "--seed, or by another version of this program: give another --study, or what it was "
+            "begun with"
         )
 
 

@@ -5,7 +5,9 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from common.errors import BundleError, InputError, NotFoundError
+from encoders import training
 from encoders.bundle import MANIFEST, SHIPPED_BUNDLE, ModelBundle, load
+from encoders.config import Profile, RecipeName, config_of
 from ingest.dataset import write_dataset
 from ingest.simulate import simulate
 
@@ -74,3 +76,76 @@ def test_quick_training_from_nothing_is_refused(dataset, tmp_path):
 def test_what_is_not_there_is_named(dataset, tmp_path, option, error):
     with pytest.raises(error, match="nowhere"):
         run(dataset, "--out", tmp_path / "bundle", option, tmp_path / "nowhere")
+
+
+def test_the_profile_that_was_called_paper_names_the_recipe(dataset, tmp_path):
+    result = run(dataset, "--out", tmp_path / "bundle", "--profile", "paper")
+    assert result.exit_code == 2
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert "'paper' is called 'standard' now" in said
+    assert "--recipe paper" in said
+
+
+def test_an_unknown_profile_is_refused_with_those_there_are(dataset, tmp_path):
+    result = run(dataset, "--out", tmp_path / "bundle", "--profile", "fast")
+    assert result.exit_code == 2
+    assert "quick, standard, best" in result.stderr
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """A training that takes no time; what it was asked for."""
+    asked = {}
+
+    class NeverTrainedError(Exception):
+        pass
+
+    def train(_dataset, _embedder, config, _progress, *, start, **_more):
+        asked.update(config=config, start=start)
+        raise NeverTrainedError
+
+    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr("encoders.bundle.load", lambda folder: f"bundle in {folder}")
+
+    def ask(*arguments):
+        with pytest.raises(NeverTrainedError):
+            run(*arguments)
+        return asked
+
+    return ask
+
+
+def test_the_recipe_of_the_paper_begins_with_random_weights(dataset, tmp_path, asked):
+    found = asked(dataset, "--out", tmp_path / "bundle", "--recipe", "paper", "--seed", 4)
+    assert found["config"] == config_of(RecipeName.PAPER, seed=4)
+    assert found["start"] is None
+
+
+def test_our_recipe_begins_with_the_shipped_bundle(dataset, tmp_path, asked):
+    found = asked(dataset, "--out", tmp_path / "bundle", "--profile", "best")
+    assert found["config"] == config_of(profile=Profile.BEST)
+    assert found["start"] == f"bundle in {SHIPPED_BUNDLE}"
+
+
+def test_settings_of_one_recipe_are_not_those_of_another(dataset, tmp_path, asked):
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"settings": {"hidden": 32}, "recipe": "paper"}))
+    of_paper = dataset, "--out", tmp_path / "bundle", "--settings", settings, "--recipe", "paper"
+    assert asked(*of_paper)["config"].hidden == 32
+    with pytest.raises(InputError, match="was found for --recipe paper"):
+        run(dataset, "--out", tmp_path / "bundle", "--settings", settings)
+
+
+@pytest.mark.slow
+def test_the_recipe_of_the_paper_is_trained_and_evaluated(dataset, tmp_path):
+    out = tmp_path / "bundle"
+    assert run(dataset, "--out", out, "--recipe", "paper").exit_code == 0
+    config = json.loads((out / MANIFEST).read_text())["config"]
+    assert config["recipe"] == "paper"
+    report = tmp_path / "report"
+    command = ["evaluate", dataset, "--bundle", out, "--report", report]
+    result = CliRunner().invoke(app, [str(part) for part in command], catch_exceptions=False)
+    assert result.exit_code == 0
+    page = (report / "report.html").read_text()
+    assert all(f"Table {number} of the paper" in page for number in (1, 2, 4))
+    assert all(f"Fig. {number} of the paper" in page for number in (2, 3, 4))

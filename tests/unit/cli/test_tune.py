@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -21,6 +22,9 @@ SETTINGS = {
 }
 FOUND = Tuned(SETTINGS, 0.375, trial=7, complete=15, pruned=5, study="0123456789abcdef")
 
+GRID = {"alignment_learning_rate": 5e-4, "shared": 64, "dropout": 0.2, "hidden": 512}
+OF_PAPER = replace(FOUND, settings=GRID, recipe="paper")
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
@@ -36,9 +40,11 @@ def asked(monkeypatch):
 
     def tune(dataset, embedder, path, trials, config, *, better, progress, **more):
         asked.update(more, name=embedder.name, path=path, trials=trials, seed=config.seed)
+        asked["config"] = config
         progress("trials", trials, trials)
-        better(FOUND)
-        return FOUND
+        found = OF_PAPER if config.recipe == "paper" else FOUND
+        better(found)
+        return found
 
     monkeypatch.setattr(tuning, "tune", tune)
     monkeypatch.setattr("encoders.bundle.load", lambda folder: f"bundle in {folder}")
@@ -114,3 +120,14 @@ def test_a_dataset_that_is_not_there_is_named(asked, tmp_path):
 def test_json_is_one_document(dataset, asked, tmp_path):
     result = run(dataset, "--study", tmp_path / "s", "--trials", 20, "--json")
     assert json.loads(result.stdout) == FOUND.to_dict()
+
+
+def test_the_recipe_of_the_paper_is_searched_in_the_grid_of_the_paper(dataset, asked, tmp_path):
+    out = tmp_path / "settings.json"
+    command = dataset, "--study", tmp_path / "s", "--trials", 20, "--recipe", "paper"
+    result = run(*command, "--out", out)
+    assert asked["config"].recipe == "paper"
+    assert asked["start"] is None
+    assert "0.0001 to 0.001" in result.stdout
+    assert "dropped_sentences" not in result.stdout
+    assert read_settings(out, "paper") == GRID

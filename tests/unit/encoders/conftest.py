@@ -80,6 +80,12 @@ def config():
 
 
 @pytest.fixture(scope="session")
+def words():
+    """A text model for what lasts longer than one test."""
+    return WordEmbedder()
+
+
+@pytest.fixture(scope="session")
 def make_embedder():
     return WordEmbedder
 

@@ -22,3 +22,13 @@ def test_calibration_takes_one_detection_of_each_source():
     once = calibrated_temperature(texts, texts, np.arange(3))
     repeated = calibrated_temperature(texts[[0, 0, 1, 1, 2]], texts, np.array([0, 0, 1, 1, 2]))
     assert once == repeated
+
+
+def test_calibration_of_one_direction_asks_each_text_for_its_spectrum():
+    # Both spectra are unlike one another, but the second text is like neither: only text to
+    # spectrum, which has nothing to tell there, wants cosines to count little.
+    spectra = torch.eye(3)[:2]
+    texts = functional.normalize(torch.tensor([[1.0, 0.0, 0.0], [0.6, 0.5, 1.0]]), dim=1)
+    both = calibrated_temperature(spectra, texts, np.arange(2))
+    one_way = calibrated_temperature(spectra, texts, np.arange(2), symmetric=False)
+    assert one_way > both

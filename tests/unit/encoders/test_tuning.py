@@ -8,8 +8,9 @@ import torch
 
 from common.errors import InputError, InvalidTableError, NotFoundError, UnavailableError
 from encoders import study as study_file
-from encoders.config import TrainingConfig
+from encoders.config import RecipeName, TrainingConfig, config_of
 from encoders.recipes import ours
+from encoders.search_space import PAPER_SPACE
 from encoders.training import train
 from encoders.tuning import SPACE, read_settings, tune
 
@@ -346,3 +347,19 @@ def test_wrong_settings_are_refused(tmp_path, document, message):
 def test_missing_settings_are_named(tmp_path):
     with pytest.raises(NotFoundError, match=r"no settings file .*nowhere"):
         read_settings(tmp_path / "nowhere.json")
+
+
+def test_the_grid_of_the_paper_is_searched_for_its_recipe(search):
+    small = {"width": 16, "encoder_layers": 1, "autoencoder_epochs": 1, "alignment_epochs": 2}
+    config = config_of(RecipeName.PAPER, **small)
+    found = search(2, config=config)
+    assert found.recipe == "paper"
+    assert set(found.settings) == set(PAPER_SPACE)
+    assert PAPER_SPACE["alignment_learning_rate"].high == 1e-3
+
+
+def test_settings_found_for_another_recipe_are_refused(tmp_path):
+    path = write_settings(tmp_path, {"settings": {"hidden": 64}, "recipe": "paper"})
+    assert read_settings(path, "paper") == {"hidden": 64}
+    with pytest.raises(InputError, match="found for --recipe paper"):
+        read_settings(path)

@@ -1,0 +1,78 @@
+"""A bundle of the paper's recipe fills a store and answers as any other does."""
+
+import numpy as np
+import pytest
+
+from common.errors import InputError
+from common.records import Summary
+from encoders.config import RecipeName, config_of
+from encoders.training import train
+from search.app import build_services
+from search.results import Arrange
+from search.settings import SearchSettings
+from search.store.embedded import EmbeddedStore
+from workers.pipeline import Pipeline
+
+
+class NoSummarizer:
+    def summarize(self, texts, **_kwargs):
+        return [Summary(title, abstract, abstract, "extractive") for title, abstract in texts]
+
+
+@pytest.fixture(scope="module")
+def bundle(dataset, words):
+    config = config_of(
+        RecipeName.PAPER,
+        width=16,
+        encoder_layers=1,
+        autoencoder_epochs=15,
+        autoencoder_batch=16,
+        hidden=32,
+        shared=8,
+        members=2,
+        candidates=2,
+        alignment_epochs=40,
+        alignment_batch=16,
+        alignment_learning_rate=1e-2,
+    )
+    return train(dataset, words, config)
+
+
+@pytest.fixture(scope="module")
+def services(dataset, bundle, tmp_path_factory):
+    store = EmbeddedStore(tmp_path_factory.mktemp("data") / "store")
+    with Pipeline(store, bundle, NoSummarizer()) as pipeline:
+        outcomes = list(pipeline.ingest_dataset(dataset))
+        assert {outcome.status for outcome in outcomes} == {"ingested"}
+        yield build_services(store, bundle, SearchSettings())
+
+
+def kinds(page, dataset):
+    of_key = {d.key: int(s) % 3 for d, s in zip(dataset.detections, dataset.source, strict=True)}
+    return [of_key[hit.payload["key"]] for hit in page.hits]
+
+
+def test_a_question_finds_the_spectra_that_fit(services, dataset):
+    for kind, word in enumerate(("soft", "hard", "absorbed")):
+        page = services.search.by_text(f"a {word} source", "detections", arrange=Arrange(limit=20))
+        assert np.mean(np.array(kinds(page, dataset)) == kind) > 0.7
+
+
+def test_a_spectrum_finds_the_papers_that_fit(services, dataset):
+    page = services.search.by_spectrum(dataset.counts[0], dataset.exposure_s[0], "papers")
+    assert len(page.hits) == 10
+
+
+def test_variables_are_estimated_from_neighbours(services, dataset):
+    subject = services.search.subject_of(dataset.counts[2], dataset.exposure_s[2])
+    found = services.estimator.estimate(subject).estimates["hard_hs"]
+    assert found.value == pytest.approx(1, abs=0.4)
+
+
+def test_a_vector_must_have_the_width_of_all_members_side_by_side(services, bundle):
+    width = bundle.shared_width
+    vector = np.ones(width, dtype=np.float32) / width**0.5
+    model = bundle.model_id
+    assert services.search.by_vector(vector, model, "detections").hits
+    with pytest.raises(InputError, match=f"{width} numbers"):
+        services.search.by_vector(vector[:8], model, "detections")
