@@ -26,6 +26,7 @@ from cli import (
     verify,
     worker,
 )
+from cli.many_files import ManyFiles
 from cli.output import say
 from common.errors import ChandraSearchError, UnavailableError
 
@@ -66,7 +67,7 @@ for command in (
     worker.worker,
     worker.beat,
 ):
-    app.command()(command)
+    app.command(cls=ManyFiles)(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from cli.datasets import read_to_learn, read_with_texts
 from cli.evaluation import is_store, print_evaluation, represent_store, seen_in_training
+from cli.evaluation_real import print_real, refuse_without_dataset, score_on_real
 from cli.options import AsJson
 from cli.output import print_json, say, stages
 from cli.recipes import ProfileOption, RecipeOption
@@ -153,6 +154,22 @@ def evaluate(
         ),
     ] = None,
     recipe: RecipeOption = RecipeName.OURS,
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE...",
+            help="Corpora whose held-out fifth is the pool of texts that real spectra are compared "
+            "with: titles and abstracts as JSON lines.",
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Dataset whose detections are the neighbours that the intervals of real spectra "
+            "are made from.",
+        ),
+    ] = None,
     text_model: TextModel = DEFAULT_TEXT_MODEL,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -161,19 +178,23 @@ def evaluate(
 
     Without --bundle a model is trained on the training split first. The split is by source: no
     detection of a test source is seen in training. The vectors of a store are evaluated as they
-    are.
+    are. With --corpus, and for a dataset that is there to judge by, it is scored how spectra meet
+    real papers and questions.
 
     Example: chandra-search evaluate simulated/ --report report/
     """
     from encoders.evaluation.evaluate import evaluate as evaluate_vectors
+    from encoders.evaluation.evaluate import judge
     from encoders.evaluation.reconstructions import reconstruct_some
     from encoders.evaluation.report import check_report_folder, write_report
     from encoders.evaluation.representations import represent
 
     if report:
         check_report_folder(report)
-    spectra = None
+    spectra = real = None
+    only_judged = False
     if is_store(path):
+        refuse_without_dataset(corpus or (), reference)
         with stages() as progress:
             vectors = represent_store(path, bundle, progress)
     else:
@@ -186,16 +207,26 @@ def evaluate(
             vectors = represent(dataset, model, progress)
         vectors = replace(vectors, notes=[*seen_in_training(dataset, model), *vectors.notes])
         spectra = reconstruct_some(dataset, model) if report else None
+        only_judged = dataset.use == "test"
+        if corpus or only_judged:
+            real = score_on_real(path, dataset, model, bundle, corpus or (), reference, seed)
     with stages() as progress:
-        found = evaluate_vectors(
-            vectors, seed=seed, figures=as_json or report is not None, progress=progress
+        found = (
+            judge(vectors, seed)
+            if only_judged
+            else evaluate_vectors(
+                vectors, seed=seed, figures=as_json or report is not None, progress=progress
+            )
         )
+    found = replace(found, real=real)
     if report:
         say(f"report in {write_report(found, vectors, report, spectra)}")
     if as_json:
         print_json(found.to_dict())
     else:
         print_evaluation(found)
+        if found.real:
+            print_real(found.real, found.dataset)
 
 
 def _train(

@@ -97,6 +97,43 @@ def evaluate(
     )
 
 
+def judge(representations: Representations, seed: int = 0) -> Evaluation:
+    """Evaluate the vectors of a dataset that nothing may be learnt from: every row is scored.
+
+    Parameters
+    ----------
+    representations : Representations
+        Vectors of n detections; without texts there is nothing to match.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    Evaluation
+        Retrieval only: estimates, classes and maps need rows to learn from.
+    """
+    forth, back = match(representations, np.arange(len(representations.names)), seed)
+    return Evaluation(
+        dataset=representations.dataset,
+        simulated=representations.simulated,
+        model_id=representations.model_id,
+        text_model=representations.text_model,
+        scheme="every row, nothing learnt from it",
+        sizes={
+            "detections": len(representations.names),
+            "sources": len(np.unique(representations.source)),
+        },
+        spectrum_to_text=forth,
+        text_to_spectrum=back,
+        regression={},
+        dimensions=[],
+        outliers=None,
+        classification=[],
+        maps=[],
+        notes=representations.notes,
+    )
+
+
 def _sizes(representations: Representations, folds: list[Fold]) -> dict[str, int]:
     """Return the number of detections by part; in cross-validation all are tested in turn."""
     sources = len(np.unique(representations.source))

@@ -16,6 +16,18 @@ from common.binning import BIN_EDGES_KEV, min_max
 from common.representations import Representations
 from common.variables import BY_NAME, VARIABLE_NAMES
 from encoders.evaluation.estimation import errors_of
+from encoders.evaluation.figures_real import draw_real, real_height
+from encoders.evaluation.palette import (
+    BLUE,
+    COLOURS,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+)
 from encoders.evaluation.reconstructions import Reconstructions
 from encoders.evaluation.result import (
     ClassificationResult,
@@ -30,14 +42,6 @@ if TYPE_CHECKING:  # matplotlib takes long to load, and --help can do without
     from matplotlib.figure import Figure
 
 FloatArray = npt.NDArray[np.float64]
-
-INK = "#1c1d21"
-"""Text and lines; a page that shows a figure inline may put its own colour in its place."""
-MUTED = "#8a8d94"
-BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE, YELLOW = COLOURS = (
-    "#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#f0e442"
-)  # fmt: skip
-"""Okabe and Ito's, told apart by nearly everyone."""
 
 LABELS = {
     "spectrum": "spectrum before alignment",
@@ -108,6 +112,10 @@ def label_of(name: str) -> str:
 def _figures(
     evaluation: Evaluation, representations: Representations, spectra: Reconstructions | None
 ) -> Iterator[tuple[str, "Figure"]]:
+    if evaluation.real and (evaluation.real.own_text_percentile or evaluation.real.question_auc):
+        figure = _new(real_height(evaluation.real))
+        draw_real(figure, evaluation.real)
+        yield "real", figure
     if evaluation.spectrum_to_text or evaluation.text_to_spectrum:
         yield "retrieval", _retrieval(evaluation)
     if evaluation.regression:

@@ -13,7 +13,8 @@ import numpy as np
 
 from common.errors import InputError, UnavailableError
 from common.representations import REPRESENTATIONS, Representations
-from encoders.evaluation.figures import INK, LABELS, draw, label_of
+from encoders.evaluation.figures import LABELS, draw, label_of
+from encoders.evaluation.palette import INK
 from encoders.evaluation.reconstructions import Reconstructions
 from encoders.evaluation.result import (
     ClassificationResult,
