@@ -36,6 +36,7 @@ def environment(world, tmp_path_factory):
         "CHANDRA_DISPATCH_S": "0.3",
         "CHANDRA_FEEDS": '["csc", "ads"]',
         "CHANDRA_WORKER_METRICS_PORT": str(PORT + 1),
+        "CHANDRA_LEARN_DAYS": "1",
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (world.environment | more).items():
@@ -105,6 +106,8 @@ def test_status_says_how_far_each_archive_is(served, data_dir):
     assert said["feeds"]["ads"]["counts"] == {"stored": PAPERS}
     assert said["feeds"]["csc"]["polled_at"]
     assert said["jobs"]["snapshot"]["done_at"]
+    assert said["jobs"]["learn"]["done_at"]  # there is too little to learn from, which is no error
+    assert said["jobs"]["learn"]["error"] is None
 
 
 def test_daily_snapshot_holds_collections_and_model(served, data_dir):

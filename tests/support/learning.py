@@ -8,7 +8,7 @@ from two_models import NoSummarizer
 from word_embedder import WordEmbedder
 
 from encoders.bundle import load
-from encoders.config import TrainingConfig
+from encoders.config import TextConceptsConfig, TrainingConfig
 from encoders.training import train
 from ingest import simulate as simulation
 from search.settings import SearchSettings
@@ -28,6 +28,11 @@ SMALL = TrainingConfig(
     alignment_epochs=1,
     alignment_batch=64,
     thinned_copies=1,
+    concept_epochs=1,
+    concept_copies=1,
+    concept_members=1,
+    bridge_share=0.0,
+    text_concepts=TextConceptsConfig(members=1, templates=50, epochs=1),
 )
 WEAK = replace(SMALL, alignment_learning_rate=1e-6)
 BETTER = replace(SMALL, autoencoder_epochs=6, alignment_epochs=25)

@@ -1,13 +1,13 @@
 import json
 
 import pytest
+from fake_encoder import FakeEncoder
 from two_models import NoSummarizer
 from typer.testing import CliRunner
 
 from cli import learn as command
 from cli.main import app
 from common.errors import InputError, InvalidTableError, StoreLockedError
-from encoders.bundle import SHIPPED_BUNDLE
 from ingest.simulate import simulate
 from search.store.embedded import EmbeddedStore
 from workers.learning.round import Round
@@ -114,12 +114,10 @@ def test_learn_writes_over_no_other_folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def small_store(tmp_path_factory):
-    """A store of the shipped bundle with a few pairs."""
-    from encoders.bundle import load
-
+    """A store with a few pairs."""
     folder = tmp_path_factory.mktemp("data")
     with EmbeddedStore(folder / "store") as store:
-        pipeline = Pipeline(store, load(SHIPPED_BUNDLE), NoSummarizer())
+        pipeline = Pipeline(store, FakeEncoder(), NoSummarizer())
         list(pipeline.ingest_dataset(simulate(40, 2)))
     return folder
 
