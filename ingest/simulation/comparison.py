@@ -93,8 +93,9 @@ def compare(
         )
     if not compared:
         raise InvalidTableError(
-            f"{table}: nothing to compare with: give a table in which {MIN_VALUES} rows or more have "
-            f"{COUNTS} (net counts, {MIN_COUNTS:g} at least) and one of {', '.join(COMPARED[:3])}, …"
+            f"{table}: nothing to compare with: give a table in which {MIN_VALUES} rows or more "
+            f"have {COUNTS} (net counts, {MIN_COUNTS:g} at least) and one of "
+            f"{', '.join(COMPARED[:3])}, …"
         )
     return compared
 
