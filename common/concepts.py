@@ -1,8 +1,8 @@
 """Concepts: what a spectrum can show and a text can say of a source.
 
-Both modalities are read in the same words, so that a real spectrum and a real abstract meet where no
-pair of them was ever seen: *classes* (what the source is) and *attributes* (what its spectrum looks
-like). The order of `CONCEPTS` is part of a model bundle; its names are saved in the manifest.
+Both modalities are read in the same words, so that a real spectrum and a real abstract meet where
+no pair of them was ever seen: *classes* (what the source is) and *attributes* (what its spectrum
+looks like). The order of `CONCEPTS` is part of a model bundle.
 """
 
 from dataclasses import dataclass
@@ -110,8 +110,8 @@ N_CONCEPTS: Final = len(CONCEPTS)
 def concepts_of_class(path: ClassPath) -> frozenset[str]:
     """Return the names of the concepts that a source class makes true.
 
-    SIMBAD files among stars what shines otherwise, and neutron stars under massive stars, which they
-    were and no longer are.
+    SIMBAD files among stars what shines otherwise, and neutron stars under massive stars, which
+    they were and no longer are.
     """
     labels = {*path[path.index("N*") :]} if "N*" in path else {*path}
     if labels & _NO_STARS:

@@ -14,8 +14,9 @@ The hierarchy is SIMBAD's of 2022 (https://simbad.cds.unistra.fr/guide/otypes.ht
   ``CV*``).
 * ``BHXB`` is no SIMBAD type but common in X-ray tables. It stands under ``XB*`` and not under
   ``LXB``: most black-hole binaries are low-mass ones, Cyg X-1 and LMC X-1 are not.
-* ``PWN`` and ``TDE`` are no SIMBAD types either, but kinds of X-ray source with papers of their own:
-  pulsar wind nebulae stand under ``ISM`` beside remnants, tidal disruptions under ``Transient``.
+* ``PWN`` and ``TDE`` are no SIMBAD types either, but kinds of X-ray source with papers of their
+  own: pulsar wind nebulae stand under ``ISM`` beside remnants, tidal disruptions under
+  ``Transient``.
 * The guide does not say where in a cloud globules and dense cores stand: directly under ``Cld``.
 """
 
