@@ -42,10 +42,14 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Real words and real catalogue values are not part of the project; DATA is where they lie.
+DATA ?= ../shared/data
 bundle: $(INSTALLED)
 	rm -rf build/simulated build/bundle
-	$(BIN)/chandra-search simulate --n 100000 --seed 1 --out build/simulated
-	$(BIN)/chandra-search train build/simulated --start none --out build/bundle
+	$(BIN)/chandra-search simulate --n 100000 --seed 1 --population mixed --out build/simulated
+	$(BIN)/chandra-search train build/simulated --start none --out build/bundle \
+		--corpus $(DATA)/papers/corpus/*.jsonl.gz --exclude $(DATA)/realbench \
+		--calibrate-on $(DATA)/csc/csc20_fits.npz
 	rm -rf encoders/bundles/simulated && cp -r build/bundle encoders/bundles/simulated
 
 bench: $(INSTALLED)
