@@ -121,7 +121,7 @@ def read_pairs(
         exposure_s=arrays["exposure"].astype(np.float64),
         source=source.astype(np.int64),
         variables=variables,
-        detections=detections_of(file, arrays, source, variables, texts),
+        detections=detections_of(file, arrays, source, variables, texts, description.use),
         texts=texts,
         simulated=simulated,
         use=description.use,
