@@ -257,6 +257,7 @@ def datasets(draw):
     ]
     bibcodes = [tuple(text.bibcode for text in texts) for texts in texts_of]
     name = draw(TEXT)
+    use = draw(st.sampled_from(["any", "test"]))
     known = draw(st.lists(st.booleans(), min_size=n, max_size=n))
     origins = draw(st.lists(st.sampled_from(["", "PHA"]), min_size=n, max_size=n))
     positions = st.one_of(st.none(), st.floats(-90, 90).map(abs))
@@ -278,7 +279,8 @@ def datasets(draw):
             source_class=draw(st.sampled_from([(), normalise("Sy1"), normalise("LMXB")])),
             variables={k: float(v[row]) for k, v in variables.items() if np.isfinite(v[row])},
             catalogue=({} if known[row] else {"exposure_known": False})
-            | ({"origin": origins[row]} if origins[row] else {}),
+            | ({"origin": origins[row]} if origins[row] else {})
+            | ({"use": "test"} if use == "test" else {}),
             bibcodes=bibcodes[source[row]],
             simulated=flags[row],
         )
@@ -293,7 +295,7 @@ def datasets(draw):
         detections=detections,
         texts=[text for texts in texts_of for text in texts],
         simulated=simulated,
-        use=draw(st.sampled_from(["any", "test"])),
+        use=use,
     )
 
 
