@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common.dataset import USE, part_of
+from common.dataset import part_of
 from common.errors import NotFoundError
 from common.ports import Float32Array, Progress, no_progress
 from common.representations import PARTS, Representations
@@ -22,7 +22,7 @@ from search.schema import (
     Payload,
     named_vectors,
 )
-from search.sources import label_of
+from search.sources import is_to_judge_by, label_of
 from search.store.base import Store
 from search.store.scrolling import PAGE, scroll_all
 
@@ -64,7 +64,7 @@ def read_vectors(store: Store, progress: Progress = no_progress) -> Representati
     found: list[dict[str, Float32Array]] = []
     n_judging = 0
     for payload, vectors in _read(store, total, progress) if collection else ():
-        if (payload.get("catalogue") or {}).get(USE) == "test":
+        if is_to_judge_by(payload):
             n_judging += 1
         elif all(name in vectors for name in OF_SPECTRUM):
             payloads.append(payload)
