@@ -23,6 +23,9 @@ BoolArray = npt.NDArray[np.bool_]
 Use = Literal["any", "test"]
 """Whether a dataset may be learnt from, or is there to judge by only."""
 
+USE = "use"
+"""Under this name the detections of a dataset to judge by say so among their catalogue values."""
+
 SPLIT_FRACTIONS = {"train": 0.69, "calibration": 0.01, "validation": 0.15, "test": 0.15}
 
 

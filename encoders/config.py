@@ -104,6 +104,8 @@ class TrainingConfig:
     symmetric: bool = True
     """InfoNCE in both directions; False: from text to spectrum alone, as in the paper."""
     alignment_epochs: int = 40
+    alignment_steps: int = 3000
+    """Steps after which a large training set has been learnt from enough, in whole epochs."""
     alignment_batch: int = 256
     alignment_learning_rate: float = 3e-3
     weight_decay: float = 0.01

@@ -137,6 +137,7 @@ def fit_pair(
     rng = np.random.default_rng([config.seed, 1, member])
     torch.manual_seed(int(rng.integers(2**62)))
     n_batches = max(1, training.n_sources // config.alignment_batch)
+    n_epochs = min(config.alignment_epochs, -(-config.alignment_steps // n_batches))
     loss_function = InfoNCELoss(config.temperature, config.symmetric).to(training.latents.device)
     optimizer = torch.optim.AdamW(
         [
@@ -147,11 +148,11 @@ def fit_pair(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         config.alignment_learning_rate,
-        total_steps=config.alignment_epochs * n_batches + 1,
+        total_steps=n_epochs * n_batches + 1,
         pct_start=_WARM_UP,
     )
     best_score, best_epoch, best = -1.0, 0, pair.state_dict()
-    for epoch in range(config.alignment_epochs):
+    for epoch in range(n_epochs):
         pair.train()
         for rows in np.array_split(_one_of_each(training.source, rng), n_batches):
             copies = rng.integers(len(training.latents), size=len(rows))

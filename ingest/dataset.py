@@ -124,7 +124,7 @@ def read_pairs(
         exposure_s=arrays["exposure"].astype(np.float64),
         source=source.astype(np.int64),
         variables=variables,
-        detections=detections_of(file, arrays, source, variables, texts),
+        detections=detections_of(file, arrays, source, variables, texts, description.use),
         texts=texts,
         simulated=simulated,
         concepts=concepts_of(file, arrays),

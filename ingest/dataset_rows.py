@@ -12,7 +12,7 @@ import numpy as np
 
 from common.binning import N_BINS
 from common.concepts import parse_concepts
-from common.dataset import BoolArray, FloatArray, IntArray, Text
+from common.dataset import USE, BoolArray, FloatArray, IntArray, Text, Use
 from common.errors import InvalidTableError
 from common.records import Detection, Refusal, catalogue_key
 from common.source_class import ClassPath, normalise_or_none
@@ -203,8 +203,12 @@ def detections_of(
     source: IntArray,
     variables: Mapping[str, FloatArray],
     texts: Sequence[Text],
+    use: Use,
 ) -> list[Detection]:
-    """Return one detection for each row, with the bibcodes of the texts about its source."""
+    """Return one detection for each row, with the bibcodes of the texts about its source.
+
+    Each says so itself where nothing may be learnt from it: a store must not forget it.
+    """
     n = len(arrays["counts"])
     columns: dict[str, Sequence[Any]] = {
         attribute: [None if _is_absent(value, none) else value for value in arrays[name].tolist()]
@@ -222,8 +226,10 @@ def detections_of(
         bibcodes[text.source] += (text.bibcode,)
     columns["bibcodes"] = [bibcodes[index] for index in source.tolist()]
     given = {name: arrays[name].tolist() for name in CATALOGUE if name in arrays}
+    always: dict[str, str | bool] = {} if use == "any" else {USE: use}
     columns["catalogue"] = [
-        {name: values[row] for name, values in given.items() if values[row] != CATALOGUE[name]}
+        always
+        | {name: values[row] for name, values in given.items() if values[row] != CATALOGUE[name]}
         for row in range(n)
     ]
     names = list(variables)

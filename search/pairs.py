@@ -19,7 +19,7 @@ from common.records import Detection, Summary
 from common.variables import VARIABLE_NAMES
 from search.inputs import SPECTRA, Inputs, read_inputs
 from search.schema import DETECTIONS, PAPERS, TOPIC_PROBABILITY, WITHDRAWN, Payload, stored_summary
-from search.sources import label_of
+from search.sources import is_to_judge_by, label_of
 from search.store.base import Store
 from search.store.scrolling import PAGE, scroll_all
 
@@ -121,7 +121,8 @@ def _with_inputs(store: Store, page: Mapping[UUID, Payload]) -> Iterator[tuple[P
     kept = read_inputs(store, [*page])
     for point, payload in page.items():
         one = kept.get(point)
-        if one is not None and one.counts is not None and WITHDRAWN not in payload:
+        usable = WITHDRAWN not in payload and not is_to_judge_by(payload)
+        if usable and one is not None and one.counts is not None:
             yield payload, one
 
 

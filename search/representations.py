@@ -22,7 +22,7 @@ from search.schema import (
     Payload,
     named_vectors,
 )
-from search.sources import label_of
+from search.sources import is_to_judge_by, label_of
 from search.store.base import Store
 from search.store.scrolling import PAGE, scroll_all
 
@@ -34,7 +34,7 @@ OF_TEXT = (TEXT, SHARED_TEXT, BOTH)
 ENOUGH_SOURCES = 20
 """Below so many sources with a text, texts are left out rather than half of the detections."""
 
-_FIELDS = ("key", "source_name", "class_path", "counts", "simulated", "summary_hash")
+_FIELDS = ("key", "source_name", "class_path", "counts", "simulated", "summary_hash", "catalogue")
 
 
 def read_vectors(store: Store, progress: Progress = no_progress) -> Representations:
@@ -62,18 +62,24 @@ def read_vectors(store: Store, progress: Progress = no_progress) -> Representati
     total = store.count(DETECTIONS) if collection else 0
     payloads: list[Payload] = []
     found: list[dict[str, Float32Array]] = []
+    n_judging = 0
     for payload, vectors in _read(store, total, progress) if collection else ():
-        if all(name in vectors for name in OF_SPECTRUM):
+        if is_to_judge_by(payload):
+            n_judging += 1
+        elif all(name in vectors for name in OF_SPECTRUM):
             payloads.append(payload)
             found.append({name: np.array(v, dtype=np.float32) for name, v in vectors.items()})
     if not payloads or collection is None:
         raise NotFoundError(
-            f"none of the {total:,} detections in the store has a spectrum to evaluate: "
-            "ingest spectra or a dataset first"
+            f"none of the {total - n_judging:,} detections in the store that may be learnt from "
+            "has a spectrum to evaluate: ingest spectra or a dataset first"
         )
     notes = []
-    if len(payloads) < total:
-        notes.append(f"{total - len(payloads):,} of {total:,} detections have no spectrum")
+    if n_judging:
+        notes.append(f"{n_judging:,} detections of datasets for tests only take no part")
+    if len(payloads) + n_judging < total:
+        without = total - n_judging - len(payloads)
+        notes.append(f"{without:,} of {total:,} detections have no spectrum")
     told = np.array([all(name in vectors for name in OF_TEXT) for vectors in found])
     label = np.array([label_of(payload) for payload in payloads])
     n_told = len(np.unique(label[told]))

@@ -1,6 +1,12 @@
-"""Which detections are of one source, as far as a store can tell."""
+"""What a store can tell of a detection's source, and whether anything may be learnt from it."""
 
+from common.dataset import USE
 from search.schema import Payload
+
+
+def is_to_judge_by(payload: Payload) -> bool:
+    """Return whether a detection comes from a dataset that is for tests only."""
+    return (payload.get("catalogue") or {}).get(USE) == "test"
 
 
 def label_of(payload: Payload) -> str:

@@ -29,7 +29,7 @@ def draw_real(figure: "Figure", real: RealResult) -> None:
         _dots(own, dict(sorted(by_object.items(), key=lambda item: -item[1])), BLUE)
         _mean(own, real.own_text_percentile.mean)
     own.set(
-        xlabel="topical texts that come before its own (0: none)",
+        xlabel="share of texts before its own (0: none)",
         title="The texts about each object",
     )
     if real.question_auc:
@@ -40,7 +40,7 @@ def draw_real(figure: "Figure", real: RealResult) -> None:
         _dots(asked, dict(sorted(named.items(), key=lambda item: item[1])), GREEN)
         _mean(asked, real.question_auc.mean)
     asked.set(
-        xlabel="AUC: a spectrum of the class comes before another (1: always)",
+        xlabel="AUC (1: those of the class come first)",
         title="The spectra that each question finds",
     )
 

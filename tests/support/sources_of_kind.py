@@ -1,16 +1,22 @@
 """Simulated sources of one kind, for tests."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from ingest.simulation.population import KINDS, draw_population
 
 
+@lru_cache
+def _drawn(n):
+    return draw_population(np.random.default_rng(0), n, "even")
+
+
 def population_of(name, n, **parameters):
     """Return n sources of one kind, some of their parameters set."""
     index = next(index for index, kind in enumerate(KINDS) if kind.name == name)
-    drawn = draw_population(np.random.default_rng(0), 4 * n * len(KINDS), "even")
+    drawn = _drawn(4 * n * len(KINDS))
     rows = np.flatnonzero(drawn.kind == index)[:n]
     assert len(rows) == n
     columns = {

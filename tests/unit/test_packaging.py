@@ -30,6 +30,8 @@ def test_wheel_holds_the_rooms_their_data_files_and_nothing_else(repository, tmp
         "common/simbad_otypes.csv",
         "ingest/prompts/summary.md",
         "ingest/simulation/phrases.toml",
+        "ingest/simulation/phrases_classes.toml",
+        "ingest/simulation/phrases_kinds.toml",
         "search/where.lark",
         "encoders/bundles/simulated/model.json",
         "encoders/bundles/simulated/weights.safetensors",

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.concepts import NAMES
 from common.dataset import Dataset, Text, split_by_source
 from common.errors import InvalidTableError, NotFoundError
 from common.records import Detection, Summary, catalogue_key
@@ -16,6 +17,7 @@ from common.source_class import normalise
 from common.variables import VARIABLE_NAMES
 from ingest.dataset import read_dataset, read_pairs, write_dataset
 from ingest.settings import IngestSettings
+from ingest.simulate import simulate
 
 
 def arrays_of(n=3, **changes):
@@ -257,6 +259,7 @@ def datasets(draw):
     ]
     bibcodes = [tuple(text.bibcode for text in texts) for texts in texts_of]
     name = draw(TEXT)
+    use = draw(st.sampled_from(["any", "test"]))
     known = draw(st.lists(st.booleans(), min_size=n, max_size=n))
     origins = draw(st.lists(st.sampled_from(["", "PHA"]), min_size=n, max_size=n))
     positions = st.one_of(st.none(), st.floats(-90, 90).map(abs))
@@ -278,7 +281,8 @@ def datasets(draw):
             source_class=draw(st.sampled_from([(), normalise("Sy1"), normalise("LMXB")])),
             variables={k: float(v[row]) for k, v in variables.items() if np.isfinite(v[row])},
             catalogue=({} if known[row] else {"exposure_known": False})
-            | ({"origin": origins[row]} if origins[row] else {}),
+            | ({"origin": origins[row]} if origins[row] else {})
+            | ({"use": "test"} if use == "test" else {}),
             bibcodes=bibcodes[source[row]],
             simulated=flags[row],
         )
@@ -293,7 +297,7 @@ def datasets(draw):
         detections=detections,
         texts=[text for texts in texts_of for text in texts],
         simulated=simulated,
-        use=draw(st.sampled_from(["any", "test"])),
+        use=use,
     )
 
 
@@ -443,6 +447,49 @@ def replace_member(path, name, data):
     np.savez_compressed(path, **arrays_of(**{name: None}))
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{name}.npy", data)
+
+
+def test_concepts_are_read_by_name_and_missing_where_nobody_knows(write):
+    dataset = read_dataset(write(concepts=["star soft", "", "hard agn absorbed"]))
+    held = [{NAMES[index] for index in np.flatnonzero(row)} for row in dataset.concepts]
+    assert held == [{"star", "soft"}, set(), {"agn", "absorbed", "hard"}]
+    assert read_dataset(write()).concepts is None
+
+
+def test_concepts_survive_writing_and_reading(tmp_path):
+    dataset = simulate(40, 2, population="even")
+    write_dataset(dataset, tmp_path / "even")
+    np.testing.assert_array_equal(read_dataset(tmp_path / "even").concepts, dataset.concepts)
+    write_dataset(replace(dataset, concepts=None), tmp_path / "none")
+    assert read_dataset(tmp_path / "none").concepts is None
+
+
+def test_concepts_of_ambiguous_rows_are_left_out_with_them(write):
+    path = write(
+        n=3,
+        obsid=[1, 1, 2],
+        obi=[0, 0, 0],
+        region_id=[5, 5, 5],
+        name=["A", "B", "C"],
+        source=None,
+        release=["2.1"] * 3,
+        concepts=["star", "agn", "soft"],
+    )
+    dataset, refusals = read_pairs(path)
+    assert len(refusals) == 2
+    assert dataset.concepts.shape == (1, len(NAMES))
+    assert dataset.concepts[0, NAMES.index("soft")]
+
+
+def test_unknown_concepts_are_named(write):
+    with pytest.raises(InvalidTableError, match=r"detections\.npz: unknown concepts warp_drive"):
+        read_dataset(write(concepts=["star", "agn warp_drive", ""]))
+
+
+def test_concepts_of_another_shape_are_refused():
+    dataset = simulate(20, 0)
+    with pytest.raises(InvalidTableError, match=r"concepts has shape \(20, 3\), expected \(20, "):
+        replace(dataset, concepts=dataset.concepts[:, :3])
 
 
 def test_arrays_larger_than_the_limit_are_refused_before_reading(write):

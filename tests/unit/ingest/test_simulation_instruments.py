@@ -63,8 +63,8 @@ def test_proportional_counters_blur_the_lines_that_a_ccd_tells_apart():
     hot = models.plasma(6.0, 1.0)
     blurred, sharp = ((hot @ response(name).folding)[0] for name in ("GIS", "XIS-FI"))
     peak, beside = bins_of(6.6, 6.75), bins_of(6.1, 6.25)
-    assert sharp[peak].sum() > 2 * sharp[beside].sum()
-    assert blurred[peak].sum() < 1.6 * blurred[beside].sum()
+    assert sharp[peak].sum() > 3 * sharp[beside].sum()
+    assert blurred[peak].sum() < 2 * blurred[beside].sum()
 
 
 def test_hardness_is_measured_with_the_response_of_the_detection():
@@ -153,7 +153,7 @@ def test_wide_observations_span_the_counts_of_all_data(observed):
     assert 0.005 < np.mean(total > 1e6) < 0.04
     assert np.quantile(total, 0.02) < 40
     share = observed.background / total
-    assert share.max() < 0.75
+    assert share[total > 300].max() < 0.72
     assert 0.05 < np.median(share) < 0.2
     assert np.bincount(observed.response, minlength=len(responses())).min() > 50
     np.testing.assert_allclose(observed.background_mix.sum(axis=1), 1.0)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fake_encoder import FakeEncoder
@@ -139,4 +141,20 @@ def test_simulated_spectra_are_called_so(store, simulated):
 
 def test_a_store_without_spectra_is_refused(store):
     with pytest.raises(NotFoundError, match=r"none of the 0 detections.*ingest spectra"):
+        read_vectors(store)
+
+
+def test_detections_to_judge_by_take_no_part(store):
+    fill(store, 3)
+    fill_test = [replace(detection(i), catalogue={"use": "test"}) for i in (4, 5)]
+    for one in fill_test:
+        put(store, one)
+    found = read_vectors(store)
+    assert len(found.names) == 3
+    assert "2 detections of datasets for tests only take no part" in found.notes
+
+
+def test_a_store_to_judge_by_alone_teaches_nothing(store):
+    put(store, replace(detection(1), catalogue={"use": "test"}))
+    with pytest.raises(NotFoundError, match=r"none of the 0 detections .* may be learnt from"):
         read_vectors(store)
