@@ -80,6 +80,15 @@ def mean_told(dataset: Dataset, rows: IntArray, told: Float32Array) -> Float32Ar
     return mean
 
 
+def kept_reader(
+    start: ModelBundle | None, words: TrainingTexts | None, embedder: TextEmbedder
+) -> ModelBundle | None:
+    """Return the bundle whose reader of texts is kept: ``start``, unless a new one is trained."""
+    if words is None and start is not None and start.text_model == embedder.name:
+        return start
+    return None
+
+
 def text_concepts_for(
     dataset: Dataset,
     parts: Parts,
@@ -90,9 +99,10 @@ def text_concepts_for(
     progress: Progress,
 ) -> TextConcepts:
     """Return what reads concepts and topic: that of ``start``, or a new one of a corpus' words."""
-    if words is None and start is not None and start.text_model == embedder.name:
-        text_concepts = TextConcepts(embedder.width, start.manifest.config.text_concepts)
-        text_concepts.load_state_dict(start.weights("text_concepts"))
+    kept = kept_reader(start, words, embedder)
+    if kept is not None:
+        text_concepts = TextConcepts(embedder.width, kept.manifest.config.text_concepts)
+        text_concepts.load_state_dict(kept.weights("text_concepts"))
         return text_concepts.eval()
     return fit_text_concepts(
         embedder,

@@ -27,6 +27,7 @@ ABSENT_FROM_TEMPLATE: Final = 0.4  # weight of the attributes that a template do
 SIMULATED_PART: Final = 0.5  # simulated texts drawn for each text of the corpus
 LEAST_EPOCH: Final = 2000
 LOWEST_PRIOR: Final = 0.01
+_STAGE: Final = "training text concepts"
 _WARM_UP: Final = 0.2
 _STEPS_OF_CALIBRATION: Final = 50
 
@@ -117,15 +118,13 @@ def fit_text_concepts(
     telling = texts.weights.sum(dim=1).numpy() > 0
     pools = [learnt[telling[learnt]], of_simulated, templates]
     judged = [corpus[validation & telling[corpus]], held_out]
+    total = len(model.members) * config.epochs
     for number, member in enumerate(model.members):
         for epoch in _fit_concepts(
             cast("ConceptReader", member), texts, pools, judged, number, config
         ):
-            progress(
-                "training text concepts",
-                number * config.epochs + epoch + 1,
-                len(model.members) * config.epochs,
-            )
+            progress(_STAGE, number * config.epochs + epoch + 1, total)
+    progress(_STAGE, total, total)  # validation may have ended it sooner
     _fit_topic(model, texts, learnt, corpus[validation], config)
     model.eval()
     probabilities, _ = model.probabilities([text.summary for text in every], embedded)

@@ -1,7 +1,7 @@
 """Train a model bundle on pairs of spectra and texts, after arXiv:2603.04516."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from encoders.fit_autoencoder import (
     reconstruction_error,
     thin,
 )
-from encoders.fit_reading import Read, mean_told, read_texts, text_concepts_for
+from encoders.fit_reading import Read, kept_reader, mean_told, read_texts, text_concepts_for
 from encoders.recipes.known import recipe_of
 from encoders.shared_space import choose_share
 from encoders.spectral_targets import spectral_targets
@@ -47,8 +47,10 @@ _ARCHITECTURE = (
     "decoder_layers",
     "attention_heads",
     "latent",
+    "most_counts",
+    "concept_hidden",
+    "concept_members",
 )
-_TAKEN_OVER = ("most_counts", "concept_hidden", "concept_members", "text_concepts")
 
 
 def train(
@@ -98,6 +100,8 @@ def train(
         If the autoencoder of ``start`` is built otherwise than ``config`` says.
     """
     config = config or TrainingConfig()
+    if (reader := kept_reader(start, words, embedder)) is not None:
+        config = replace(config, text_concepts=reader.manifest.config.text_concepts)
     kept = Checkpoints(checkpoints, identity_of(dataset, embedder, config, start, words))
     recipe = recipe_of(config)
     # Training must neither depend on nor change the random state of the program around it.
@@ -288,7 +292,7 @@ def config_like(
     **changes: Any,  # noqa: ANN401
 ) -> TrainingConfig:
     """Return the hyperparameters of a profile for what is taken over from another bundle."""
-    kept = {name: getattr(start, name) for name in (*_ARCHITECTURE, *_TAKEN_OVER)}
+    kept = {name: getattr(start, name) for name in (*_ARCHITECTURE, "text_concepts")}
     return config_of(RecipeName(kept.pop("recipe")), profile, **{**kept, **changes})
 
 
@@ -300,8 +304,8 @@ def _check_architecture(start: TrainingConfig, config: TrainingConfig) -> None:
     }
     if other:
         raise BundleError(
-            f"the bundle to start from has an autoencoder with {other}, this training asks for "
-            "another one: start from none, or keep these settings"
+            f"the bundle to start from was built with {other}, this training asks for "
+            "something else: start from none, or keep these settings"
         )
 
 
@@ -311,9 +315,8 @@ def _corpus_of(
     """Return how many texts of which corpus the model has read."""
     if words is not None:
         return dict(words.sizes)
-    if start is not None and start.text_model == embedder.name:
-        return dict(start.manifest.corpus)
-    return {}
+    kept = kept_reader(start, words, embedder)
+    return {} if kept is None else dict(kept.manifest.corpus)
 
 
 def _latents(

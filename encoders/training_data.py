@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,7 +95,7 @@ def identity_of(
         f"{embedder.name} {embedder.width} {start.model_id if start else None}",
         dataset.counts,
         dataset.source,
-        *(text.summary.hash() for text in (words.texts if words else ())),
+        *_lessons(words),
         *(values for _, values in sorted(dataset.variables.items())),
         *(
             " ".join(text.summary.hash() for text in dataset.texts_of(source))
@@ -104,6 +104,11 @@ def identity_of(
         *(dataset.parts or ()),
         *(() if dataset.concepts is None else (dataset.concepts,)),
     )
+
+
+def _lessons(words: TrainingTexts | None) -> Iterator[str]:
+    for text in words.texts if words else ():
+        yield content_hash(text.summary.hash(), text.targets, text.weights, repr(text.topic))
 
 
 def n_sources(dataset: Dataset, rows: IntArray | None) -> int:

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from common.binning import N_BINS
 from common.ports import no_progress
-from encoders.autoencoder import SpectrumAutoencoder, shapes
+from encoders.autoencoder import SpectrumAutoencoder, bounded, shapes
 from encoders.checkpoint import Checkpoints
 from encoders.config import TrainingConfig
 from encoders.fit_autoencoder import Spectra, encode, fit_autoencoder, reconstruction_error, thin
@@ -36,6 +38,21 @@ def test_latent_tells_many_counts_from_few_of_the_same_shape():
     counts = torch.randint(0, 9, (1, N_BINS)).float()
     assert torch.equal(shapes(counts), shapes(8 * counts))
     assert not torch.allclose(model.encode(counts), model.encode(8 * counts), atol=1e-3)
+
+
+def test_a_latent_is_the_same_whatever_the_counts_beyond_most():
+    config = TrainingConfig()
+    model = SpectrumAutoencoder(config).eval()
+    counts = torch.randint(4, 20, (3, N_BINS)).float()
+    assert (counts.sum(1) > config.most_counts).all()
+    bright, brighter = model.encode(counts), model.encode(100 * counts)
+    assert torch.allclose(bright, brighter, atol=1e-5)
+
+
+def test_bounded_scales_bright_spectra_alone():
+    counts = torch.tensor([[1.0, 3.0], [30.0, 10.0], [0.0, 7.0]])
+    expected = torch.tensor([[1.0, 3.0], [7.5, 2.5], [0.0, 7.0]])
+    assert torch.allclose(bounded(counts, 10.0), expected)
 
 
 def test_autoencoder_refuses_patches_that_do_not_divide_the_bins():
@@ -84,9 +101,14 @@ def test_spectra_standardise_variables_by_the_training_rows(dataset):
     assert abs(known[:60].median().item()) < 0.1
 
 
+def thinned_by(counts, least_kept, thinned_to=np.inf):
+    config = replace(SMALL, least_kept=least_kept, thinned_to=thinned_to)
+    return thin(counts, config, np.random.default_rng(0))
+
+
 def test_thin_keeps_a_part_of_the_counts_within_its_bounds(spectra):
     many = 1000 * spectra
-    thinned = thin(many, 0.4, np.random.default_rng(0))
+    thinned = thinned_by(many, 0.4)
     assert np.all(thinned <= many)
     kept = thinned.sum(axis=1) / many.sum(axis=1)
     assert 0.39 < kept.min() < 0.5
@@ -96,5 +118,15 @@ def test_thin_keeps_a_part_of_the_counts_within_its_bounds(spectra):
 def test_thin_leaves_a_spectrum_that_would_lose_its_shape():
     single = np.zeros((200, N_BINS))
     single[:, 7] = 1
-    thinned = thin(single, 0.0, np.random.default_rng(0))
-    assert np.array_equal(thinned, single)
+    assert np.array_equal(thinned_by(single, 1e-9), single)
+
+
+def test_thin_takes_bright_spectra_down_to_as_many_counts_as_it_is_told(spectra):
+    many = 1000 * spectra
+    kept = thinned_by(many, 0.4, thinned_to=1000.0).sum(axis=1)
+    assert 900 < kept.min() < 3000
+    assert kept.max() > 0.4 * many.sum(axis=1).min()
+
+
+def test_thin_leaves_spectra_alone_where_all_counts_are_to_be_kept(spectra):
+    assert thinned_by(spectra, 1.0, thinned_to=10.0) is spectra

@@ -2,8 +2,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from common.binning import min_max
+from common.concepts import N_CONCEPTS
 from common.errors import BundleError, InvalidSpectrumError, UnavailableError
 from common.records import Summary, content_hash
 from encoders.bundle import MANIFEST, WEIGHTS, load
@@ -18,6 +20,28 @@ def saved(bundle, tmp_path):
 @pytest.fixture
 def spectra(dataset):
     return dataset.counts[:20], dataset.exposure_s[:20]
+
+
+def test_what_another_training_may_begin_with_is_a_part_of_the_weights(bundle, saved, embedder):
+    loaded = load(saved, embedder)
+    for part in ("autoencoder", "spectrum_concepts", "text_concepts"):
+        ours, theirs = bundle.weights(part), loaded.weights(part)
+        assert ours
+        assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_the_concepts_of_spectra_are_probabilities(bundle, spectra):
+    told = bundle.concepts_of_spectra(spectra[0])
+    assert told.shape == (20, N_CONCEPTS)
+    assert ((told >= 0) & (told <= 1)).all()
+
+
+def test_a_source_of_many_more_counts_is_found_at_its_place(bundle, spectra):
+    counts, exposure_s = spectra
+    bright = bundle.encode_spectra(3000 / counts.sum(1, keepdims=True) * counts, exposure_s)
+    brighter = bundle.encode_spectra(1e4 * counts, exposure_s)
+    assert ((bright.own * brighter.own).sum(1) > 0.999).all()
+    assert ((bright.shared * brighter.shared).sum(1) > 0.99).all()
 
 
 def summaries_of(dataset):
@@ -82,9 +106,10 @@ def test_question_is_a_summary_whose_sections_are_the_question(bundle):
     assert np.array_equal(question.shared, summary.shared)
 
 
-def test_an_older_format_asks_for_a_new_training(saved, embedder):
-    edit(saved / MANIFEST, format_version=1)
-    with pytest.raises(BundleError, match="train the bundle again"):
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_format_asks_for_a_new_training(saved, embedder, version):
+    edit(saved / MANIFEST, format_version=version)
+    with pytest.raises(BundleError, match=f"format {version}, .* reads 3: train the bundle again"):
         load(saved, embedder)
 
 

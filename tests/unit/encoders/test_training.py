@@ -36,7 +36,8 @@ def test_train_saves_what_it_did_in_the_manifest(bundle, config):
 
 
 def quick(config, **changes):
-    return dataclasses.replace(config, autoencoder_epochs=1, alignment_epochs=1, **changes)
+    few = {"autoencoder_epochs": 1, "concept_epochs": 1, "alignment_epochs": 1}
+    return dataclasses.replace(config, **{**few, **changes})
 
 
 def test_train_repeats_for_one_seed_and_differs_for_another(dataset, config, embedder):
@@ -76,7 +77,9 @@ def test_train_reports_progress_of_every_stage_to_its_end(dataset, config, embed
     )
     assert list(last) == [
         "embedding texts",
+        "training text concepts",
         "training the autoencoder",
+        "training the concepts of spectra",
         "encoding spectra",
         "training the alignment",
     ]
@@ -190,11 +193,33 @@ def test_training_may_start_from_the_autoencoder_of_another_bundle(
     )
 
 
-def test_training_from_an_autoencoder_of_another_shape_is_refused(
-    dataset, config, embedder, bundle
+@pytest.mark.parametrize(
+    ("changes", "what"), [({"width": 32}, "'width': 16"), ({"concept_hidden": 8}, "hidden': 32")]
+)
+def test_training_from_what_is_built_otherwise_is_refused(
+    dataset, config, embedder, bundle, changes, what
 ):
-    with pytest.raises(BundleError, match="'width': 16"):
-        train(dataset, embedder, dataclasses.replace(config, width=32), start=bundle)
+    with pytest.raises(BundleError, match=what):
+        train(dataset, embedder, dataclasses.replace(config, **changes), start=bundle)
+
+
+def test_all_texts_of_a_source_are_learnt_from_and_right_answers(dataset, config, embedder):
+    also = [
+        dataclasses.replace(text, bibcode=f"2021{text.bibcode[4:]}", summary=_in_other_words(text))
+        for text in dataset.texts[::2]
+    ]
+    several = dataclasses.replace(dataset, texts=[*dataset.texts, *also])
+    manifest = train(several, embedder, quick(config, alignment_epochs=8)).manifest
+    sources = manifest.split_sizes["training_sources"]
+    assert sources < manifest.summary_methods["simulated"] < 2 * sources
+    # Each source has one place in a ranking of texts, that of the best of its own.
+    found = manifest.metrics["validation_spectrum_to_text"]
+    assert found["candidates"] >= manifest.split_sizes["validation_sources"]
+    assert found["median_rank"] < found["candidates"] / 2
+
+
+def _in_other_words(text):
+    return dataclasses.replace(text.summary, nature=f"again, {text.summary.sections()[0]}")
 
 
 def test_train_refuses_a_dataset_for_tests(dataset, config, embedder):
