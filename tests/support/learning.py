@@ -24,7 +24,7 @@ N_SOURCES = 220
 
 
 class KnowingEncoder(FakeEncoder):
-    """Tell a source by the bin in which its spectrum is brightest, and by the number in its text."""
+    """Tell a source by the brightest bin of its spectrum, and by the number in its text."""
 
     model_id = "knows"
     shared_width = 16
