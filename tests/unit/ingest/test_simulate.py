@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sources_of_kind import population_of
 
 from common.binning import count_rate, min_max
 from common.errors import InputError
@@ -13,7 +14,6 @@ from ingest.simulation.instrument import bins_of, responses
 from ingest.simulation.observe import observe
 from ingest.simulation.population import KINDS, Population, draw_population
 from ingest.simulation.text import describe
-from sources_of_kind import population_of
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sources_of_kind import population_of
 
 from common.concepts import ATTRIBUTES, NAMES
 from common.source_class import normalise
@@ -12,7 +13,6 @@ from ingest.simulation.concepts import attributes_of, concepts_of
 from ingest.simulation.emission import emission, photons
 from ingest.simulation.instrument import bins_of, responses
 from ingest.simulation.population import KINDS, draw_population
-from sources_of_kind import population_of
 
 ENERGY = models.ENERGY_KEV
 ACIS = responses()[0]
