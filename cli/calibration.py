@@ -16,6 +16,10 @@ if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
     from encoders.bundle import ModelBundle
 
 
+MOST_SOURCES = 4000
+"""Sources of a dataset that a bundle is calibrated on: more take hours to embed."""
+
+
 def read_real(path: Path) -> Dataset:
     """Read the detections of a dataset that have real values.
 
@@ -64,7 +68,7 @@ def calibrate_bundle(
     from encoders.calibrate_on import calibrate_on
     from encoders.evaluation.representations import represent
 
-    beside = represent(dataset, bundle, progress)
+    beside = represent(dataset.first_sources(MOST_SOURCES), bundle, progress)
     if min(len(beside.split[part]) for part in ("train", "validation")) < FEWEST:
         return None
     if real is None:
