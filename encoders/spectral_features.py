@@ -23,16 +23,16 @@ _BIN_EDGES_KEV: FloatArray = np.concatenate(
     [np.arange(0.5, 2.0, 0.1), np.arange(2.0, 4.0, 0.2), np.arange(4.0, 8.01, 0.4)]
 )
 _BAND_EDGES_KEV: FloatArray = np.array([0.5, 0.8, 1.2, 2.0, 3.0, 4.5, 6.0, 8.0])
-_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 # O, Fe-L, Ne, Mg, instrumental Si and Au, Si, S, Ar, Ca, Fe-K at rest and redshifted, Ni; between
 # them some that no element has, to compare with.
-_LINES_KEV: FloatArray = np.array(
+LINES_KEV: FloatArray = np.array(
     [0.57, 0.65, 0.74, 0.82, 0.87, 0.92, 1.02, 1.12, 1.35, 1.47, 1.74, 1.85, 2.0, 2.17, 2.45, 2.62,
      2.8, 3.13, 3.32, 3.69, 3.9, 4.1, 4.5, 5.0, 5.4, 5.9, 6.1, 6.4, 6.55, 6.7, 6.97, 7.2, 7.5, 7.8]
 )  # fmt: skip
 
 N_FEATURES = (
-    len(_BIN_EDGES_KEV) - 1 + len(_BAND_EDGES_KEV) - 1 + len(_QUANTILES) + 1 + 2 * len(_LINES_KEV)
+    len(_BIN_EDGES_KEV) - 1 + len(_BAND_EDGES_KEV) - 1 + len(QUANTILES) + 1 + 2 * len(LINES_KEV)
 )
 
 
@@ -72,7 +72,7 @@ def spectral_features(counts: Tensor) -> Tensor:
 def _quantiles(counts: Tensor, total: Tensor) -> Tensor:
     """Return the energies in keV below which parts of the counts lie, (n, n_quantile)."""
     cumulative = counts.double().cumsum(1) / total.double()
-    wanted = torch.tensor(_QUANTILES, dtype=torch.float64, device=counts.device)
+    wanted = torch.tensor(QUANTILES, dtype=torch.float64, device=counts.device)
     wanted = wanted.expand(len(counts), -1).contiguous()
     above = torch.searchsorted(cumulative, wanted).clamp_max(N_BINS - 1)
     there = cumulative.gather(1, above)
@@ -85,13 +85,13 @@ def _quantiles(counts: Tensor, total: Tensor) -> Tensor:
 @cache
 def _sums() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return what sums the 400 bins over bins, bands, lines and what is beside them."""
-    width = 0.06 + 0.02 * _LINES_KEV  # wider than a CCD resolves, as gains and redshifts differ
-    beside = _overlap(_LINES_KEV - 2 * width, _LINES_KEV - width)
-    beside += _overlap(_LINES_KEV + width, _LINES_KEV + 2 * width)
+    width = 0.06 + 0.02 * LINES_KEV  # wider than a CCD resolves, as gains and redshifts differ
+    beside = _overlap(LINES_KEV - 2 * width, LINES_KEV - width)
+    beside += _overlap(LINES_KEV + width, LINES_KEV + 2 * width)
     sums = (
         _overlap(_BIN_EDGES_KEV[:-1], _BIN_EDGES_KEV[1:]),
         _overlap(_BAND_EDGES_KEV[:-1], _BAND_EDGES_KEV[1:]),
-        _overlap(_LINES_KEV - width, _LINES_KEV + width),
+        _overlap(LINES_KEV - width, LINES_KEV + width),
         beside,
     )
     first, second, third, fourth = (torch.from_numpy(x.astype(np.float32)) for x in sums)

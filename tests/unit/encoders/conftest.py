@@ -6,7 +6,7 @@ from word_embedder import WordEmbedder
 from common.binning import N_BINS
 from common.dataset import Dataset, Text
 from common.records import Detection, Summary
-from encoders.config import TrainingConfig
+from encoders.config import TextConceptsConfig, TrainingConfig
 from encoders.training import train
 
 KINDS = ("soft", "hard", "absorbed")
@@ -76,6 +76,13 @@ def config():
         alignment_epochs=20,
         alignment_batch=16,
         thinned_copies=1,
+        text_concepts=TextConceptsConfig(
+            components=8, hidden=16, topic_hidden=8, members=1, templates=300, epochs=2
+        ),
+        concept_hidden=32,
+        concept_members=1,
+        concept_copies=1,
+        concept_epochs=5,
     )
 
 
