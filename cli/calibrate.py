@@ -1,18 +1,57 @@
-"""``chandra-search calibrate``: how far estimates are off, on a store's own data."""
+"""``chandra-search calibrate``: how far estimates are off, on own data or real values."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Final
 
-from rich.table import Table
+import typer
 
+from cli.calibration import calibrate_bundle, print_calibration, read_real, refuse_observed
+from cli.datasets import read_with_texts
 from cli.options import AsJson, DataDir, settings_for
-from cli.output import answers, print_json, say, stages
-from common.calibration import Calibration, RuleSet, write_calibration
+from cli.output import print_json, say, stages
+from common.calibration import Calibration, write_calibration
+from common.errors import InputError
+from ingest.simulate import simulate
 from search.app import open_store
 from search.representations import read_vectors
 
+N_BESIDE: Final = 4000
+_SEED: Final = 77_777  # of no training
 
-def calibrate(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Calibrate estimates and classes on the detections of the store.
+
+def calibrate(
+    data_dir: DataDir = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Calibrate this bundle on the values of --on, instead of a store on its own.",
+            show_default=False,
+        ),
+    ] = None,
+    on: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Detections with real catalogue values, see docs/how-to/calibrate.md. With "
+            "--bundle.",
+            show_default=False,
+        ),
+    ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Simulated detections: neighbours that a store may hold, and values of the "
+            "variables that --on has none of. The best is what the bundle was trained on. "
+            f"Default: {N_BESIDE:,} are simulated for it.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Calibrate estimates and classes on the detections of the store, or a bundle on real values.
 
     A bundle comes with a calibration of its own, made from what it was trained on. This one is made
     from your data and used instead of it: for each of the 20 variables the best way to average
@@ -24,8 +63,38 @@ def calibrate(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
     It writes DATA_DIR/calibration.json; delete that file to go back to the bundle's calibration.
 
-    Example: chandra-search calibrate --data-dir data/
+    With --bundle and --on, the calibration of that bundle is made anew without training it:
+    intervals from the real values of --on for all variables that 100 detections or more have values
+    of, wide enough with real and with simulated neighbours; from simulations for the rest, widened
+    by the factor that the others needed.
+
+    Examples: chandra-search calibrate --data-dir data/; chandra-search calibrate --bundle bundle/
+    --on catalogue_fits.npz --beside simulated/
     """
+    if bundle is not None or on is not None:
+        if bundle is None or on is None or data_dir is not None:
+            raise InputError(
+                "a bundle is calibrated with --bundle and --on, a store with neither of them: give "
+                "both and no --data-dir, or none"
+            )
+        found, path, notes = _of_bundle(bundle, on, beside)
+    elif beside is not None:
+        raise InputError("--beside is for --bundle and --on: give these, or leave it out")
+    else:
+        found, path, notes = _of_store(data_dir)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        print_calibration(found)
+        say(f"calibration of {found.in_words()} in {path}")
+        for note in notes:
+            say(f"note: {note}")
+
+
+_Written = tuple[Calibration, Path, tuple[str, ...]]
+
+
+def _of_store(data_dir: Path | None) -> _Written:
     # torch takes seconds to load, and --help can do without
     from encoders.calibrate import calibrate as calibrate_vectors
 
@@ -33,47 +102,28 @@ def calibrate(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     with stages() as progress, open_store(settings) as store:
         stored = read_vectors(store, progress)
         found = calibrate_vectors(replace(stored, dataset="the store"), progress)
-    path = write_calibration(found, settings.data_dir)
-    if as_json:
-        print_json(found.model_dump(mode="json"))
-    else:
-        _print(found)
-        say(f"calibration of {found.in_words()} in {path}")
-        for note in stored.notes:
-            say(f"note: {note}")
+    return found, write_calibration(found, settings.data_dir), tuple(stored.notes)
 
 
-def _print(calibration: Calibration) -> None:
-    """Print the rules and what their intervals cover on sources they were not calibrated with."""
-    sets = {
-        "spectra with a text": calibration.with_text,
-        "spectra alone": calibration.spectrum_only,
-    }
-    for title, rules in sets.items():
-        if rules is not None:
-            answers.print(_table(rules, f"Estimates of {title}"))
-            if rules.classes is not None:
-                answers.print(
-                    f"classes by {rules.classes.representation}: calibration error "
-                    f"{rules.classes.error_before:.1%} of bare shares, "
-                    f"{rules.classes.error_after:.1%} of probabilities\n"
-                )
+def _of_bundle(bundle: Path, on: Path, beside: Path | None) -> _Written:
+    real = read_real(on)
+    from encoders.bundle import load
+    from encoders.calibrate import FEWEST
 
-
-def _table(rules: RuleSet, title: str) -> Table:
-    table = Table(title=title, box=None, padding=(0, 1, 0, 0))
-    for heading in ("variable", "neighbours by", "k", "average"):
-        table.add_column(heading)
-    for heading in ("covers, of 68%", "of 90%", "mean width of 68%"):
-        table.add_column(heading, justify="right")
-    for name, rule in rules.variables.items():
-        table.add_row(
-            name,
-            ", ".join(rule.representations),
-            str(rule.k),
-            rule.average,
-            f"{rule.coverage['68']:.1%}",
-            f"{rule.coverage['90']:.1%}",
-            f"{rule.width['68']:.3g}",
+    model = load(bundle)
+    with stages() as progress:
+        if beside is None:
+            simulated = replace(
+                simulate(N_BESIDE, _SEED, progress, population="mixed"), name="simulations"
+            )
+        else:
+            simulated = read_with_texts(beside, model.embedder, progress)
+        simulated.check_may_be_learnt_from()
+        refuse_observed(simulated, "--beside")
+        found = calibrate_bundle(model, simulated, real, progress)
+    if found is None:
+        raise InputError(
+            f"{simulated.name} has fewer than {FEWEST} detections in its training or validation "
+            f"split: give about {FEWEST * 20 // 3:,} detections or more as --beside"
         )
-    return table
+    return found, write_calibration(found, bundle), ()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.calibration import calibrate_bundle, keep_in_bundle, read_real, refuse_observed
 from cli.datasets import read_to_learn, read_with_texts
 from cli.evaluation import is_store, print_evaluation, represent_store, seen_in_training
 from cli.evaluation_real import print_real, refuse_without_dataset, score_on_real
@@ -15,7 +16,6 @@ from cli.options import AsJson
 from cli.output import print_json, say, stages
 from cli.recipes import ProfileOption, RecipeOption
 from cli.words import read_words
-from common.calibration import write_calibration
 from common.dataset import Dataset
 from common.errors import InputError
 from encoders.config import (
@@ -94,6 +94,15 @@ def train(
     ] = None,
     text_model: TextModel = DEFAULT_TEXT_MODEL,
     simulated_share: SimulatedShare = None,
+    calibrate_on: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Detections with real catalogue values, folder or .npz: estimates of a model that "
+            "is trained on simulations are calibrated on them, see docs/how-to/calibrate.md.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -104,8 +113,9 @@ def train(
     if it is better.
 
     On the validation split it is calibrated how far estimates are off (calibration.json in the
-    bundle), if that has 100 detections or more. An interrupted training goes on where it
-    stopped when its command is repeated.
+    bundle), if that has 100 detections or more. With --calibrate-on, real values take the place of
+    simulated ones wherever there are some; `chandra-search calibrate --bundle` does it later.
+    An interrupted training goes on where it stopped when its command is repeated.
 
     Example: chandra-search train simulated/ --out bundle/
     """
@@ -116,6 +126,7 @@ def train(
 
     changes = read_settings(settings, recipe) if settings else {}
     config = config_of(recipe, profile, seed=seed, **changes)
+    real = read_real(calibrate_on) if calibrate_on else None
     bundle, dataset = _train(
         path,
         config,
@@ -125,9 +136,12 @@ def train(
         corpus or (),
         exclude or (),
         simulated_share,
+        calibrates_on_real=real is not None,
     )
     bundle.save(out)
-    _calibrate(bundle, dataset, out)
+    with stages() as progress:
+        found = calibrate_bundle(bundle, dataset, real, progress)
+    keep_in_bundle(found, out)
     shutil.rmtree(checkpoints, ignore_errors=True)  # only now is the training safe
     if as_json:
         print_json({"bundle": str(out), "model_id": bundle.model_id})
@@ -238,6 +252,7 @@ def _train(
     corpus: Sequence[Path] = (),
     exclude: Sequence[Path] = (),
     simulated_share: float | None = None,
+    calibrates_on_real: bool = False,
 ) -> "tuple[ModelBundle, Dataset]":
     """Return a bundle trained on a dataset or store, and what it was trained on of that."""
     from encoders import training
@@ -251,6 +266,8 @@ def _train(
         if words and config.bridge_share is None:
             config = replace(config, bridge_share=BRIDGE_SHARE_OF_WORDS)
         dataset, share = read_to_learn(path, embedder, progress)
+        if calibrates_on_real:
+            refuse_observed(dataset, "--calibrate-on")
         mixed = mix_simulated(
             dataset, share if simulated_share is None else simulated_share, config.seed, progress
         )
@@ -258,22 +275,6 @@ def _train(
             mixed, embedder, config, progress, start=begin, checkpoints=checkpoints, words=words
         )
     return bundle, dataset
-
-
-def _calibrate(bundle: "ModelBundle", dataset: Dataset, out: Path) -> None:
-    """Write the calibration into the bundle, where the validation split is large enough."""
-    from encoders.calibrate import FEWEST, calibrate
-    from encoders.evaluation.representations import represent
-
-    with stages() as progress:
-        representations = represent(dataset, bundle, progress)
-        if min(len(representations.split[part]) for part in ("train", "validation")) >= FEWEST:
-            write_calibration(calibrate(representations, progress), out)
-            return
-    say(
-        f"not calibrated: fewer than {FEWEST} detections to calibrate on, so that estimates have "
-        "no intervals; `chandra-search calibrate` does it on the store once it is filled"
-    )
 
 
 def load_start(start: str | None, config: TrainingConfig) -> "ModelBundle | None":

@@ -4,9 +4,11 @@
 on its own detections; the latter counts there. ``encoders.calibrate`` makes it, ``search`` uses it.
 """
 
+import json
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -27,8 +29,43 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class VariableRule(_Record):
-    """How one variable is estimated, and how far off such estimates are."""
+class Origin(_Record):
+    """Detections whose values a rule was calibrated on."""
+
+    made_from: str = Field(min_length=1)
+    """In words, for instance ``validation split of simbench``."""
+    simulated: bool
+    """Whether their values are simulated; what was found on such ones need not hold on the sky."""
+    drawn: bool = False
+    """Whether their spectra are simulated from real values, such as published fits."""
+    n_detections: int = Field(ge=1)
+    n_sources: int = Field(ge=1)
+
+    def in_words(self) -> str:
+        """Return what they are, and how many."""
+        kind = "simulated" if self.simulated else "observed"
+        drawn = " (values observed, spectra drawn from them)" if self.drawn else ""
+        return (
+            f"{self.made_from}: {self.n_detections:,} {kind} detections of "
+            f"{self.n_sources:,} sources{drawn}"
+        )
+
+
+class _Rule(_Record):
+    made_from: str
+    """One of the origins of the document."""
+    simulated: bool
+    """Whether the values of that origin are."""
+    n: int = Field(ge=1)
+    """Detections calibrated on."""
+
+
+class VariableRule(_Rule):
+    """How one variable is estimated, and how far off such estimates are.
+
+    Values on the sky are calibrated with neighbours of two kinds, observed and simulated: a store
+    may hold either.
+    """
 
     representations: tuple[Representation, ...] = Field(min_length=1)
     k: int = Field(ge=1, le=1000)
@@ -37,13 +74,15 @@ class VariableRule(_Record):
     """The paper's mixture of experts would take this representation, k = 3, mean."""
     smallest_spread: float = Field(ge=0)
     interval: dict[Level, tuple[float, float]]
-    """Quantiles of (value - estimate) / spread that bound the interval of each level."""
+    """Quantiles of (value - estimate) / spread that bound the interval of each level: with
+    neighbours of two kinds the lowest and the highest of either, where nothing but simulated
+    values was there to calibrate on widened as `Calibration.widened` says."""
     coverage: dict[Level, Share]
-    """Of intervals for one half of the sources, calibrated on the other."""
+    """Of intervals for one half of the sources, calibrated on the other; with neighbours of that
+    kind with which it is less. Of widened intervals, before that."""
     width: dict[Level, float]
-    """Mean width of those intervals."""
-    n: int = Field(ge=1)
-    """Detections calibrated on."""
+    """Mean width of those intervals, with neighbours of that kind with which it is larger; of
+    widened intervals, after that."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
@@ -55,7 +94,7 @@ class VariableRule(_Record):
         return self
 
 
-class ClassRule(_Record):
+class ClassRule(_Rule):
     """How shares of a vote among neighbours become probabilities: a monotone map by its knots."""
 
     representation: Representation
@@ -65,7 +104,6 @@ class ClassRule(_Record):
     error_before: Share
     """Expected calibration error of bare shares, for held-out halves of the sources."""
     error_after: Share
-    n: int = Field(ge=1)
 
     @model_validator(mode="after")
     def _is_monotone(self) -> Self:
@@ -83,7 +121,7 @@ class RuleSet(_Record):
     classes: ClassRule | None
     near: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=2)
     """Quantiles, evenly spaced from 0 to 1, of the distance to the `near_k`-th neighbour in
-    representation ``spectrum``."""
+    representation ``spectrum``; with several kinds of detections the largest of each."""
     near_k: int = Field(ge=1, le=1000)
 
     @model_validator(mode="after")
@@ -98,16 +136,38 @@ class RuleSet(_Record):
 class Calibration(_Record):
     """What estimates and classes are calibrated by."""
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     model_id: str = Field(min_length=1)
-    made_from: str
-    """In words, for instance ``the validation split of simbench``."""
-    simulated: bool
-    n_detections: int = Field(ge=1)
-    n_sources: int = Field(ge=1)
+    origins: tuple[Origin, ...] = Field(min_length=1)
+    """What rules were made from; the first is what it was asked to be calibrated on."""
+    widened: dict[Level, Annotated[float, Field(ge=1)]] | None = None
+    """Factor by which intervals that rest on simulated values are widened: what variables with
+    values of both kinds needed. None where there are not both kinds."""
     with_text: RuleSet | None
     """For detections that have a text beside their spectrum."""
     spectrum_only: RuleSet
+
+    @model_validator(mode="after")
+    def _knows_its_origins(self) -> Self:
+        known = {one.made_from: one.simulated for one in self.origins}
+        if len(known) < len(self.origins):
+            raise ValueError("two origins have one name")
+        for rule in self._rules():
+            if known.get(rule.made_from) is not rule.simulated:
+                raise ValueError(
+                    f"a rule is made from {rule.made_from!r}, simulated: {rule.simulated}, which "
+                    "is none of the origins"
+                )
+        if self.widened is not None and set(self.widened) != set(LEVELS):
+            raise ValueError(f"widened must be given for levels {' and '.join(LEVELS)}")
+        return self
+
+    def _rules(self) -> Iterator[VariableRule | ClassRule]:
+        for rules in (self.with_text, self.spectrum_only):
+            if rules is not None:
+                yield from rules.variables.values()
+                if rules.classes is not None:
+                    yield rules.classes
 
     def to_json(self) -> str:
         """Return the document."""
@@ -123,7 +183,7 @@ class Calibration(_Record):
             If it is not one; the message names the field.
         """
         try:
-            return cls.model_validate_json(text)
+            return cls.model_validate_json(_in_format_2(text))
         except ValidationError as exc:
             first = exc.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"])) or "the document"
@@ -134,11 +194,36 @@ class Calibration(_Record):
 
     def in_words(self) -> str:
         """Return what was calibrated on."""
-        kind = "simulated" if self.simulated else "observed"
-        return (
-            f"{self.made_from}: {self.n_detections:,} {kind} detections of "
-            f"{self.n_sources:,} sources"
-        )
+        return "; otherwise ".join(one.in_words() for one in self.origins)
+
+    def origin_of(self, rule: VariableRule | ClassRule) -> str:
+        """Return in words what a rule of this document was calibrated on."""
+        return next(one for one in self.origins if one.made_from == rule.made_from).in_words()
+
+
+def _in_format_2(text: str) -> str:
+    """Return a document of format 1, made from one dataset, as one of format 2; others as given."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if not isinstance(document, dict) or document.get("format_version") != 1:
+        return text
+    of_all = ("made_from", "simulated", "n_detections", "n_sources")
+    origin = {name: document.pop(name, None) for name in of_all}
+    for title in ("with_text", "spectrum_only"):
+        for rule in _rules_of(document.get(title)):
+            rule |= {name: origin[name] for name in ("made_from", "simulated")}
+    return json.dumps(document | {"format_version": 2, "origins": [origin]})
+
+
+def _rules_of(rules: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    """Return the rules of a set as it was read, whatever that is."""
+    if not isinstance(rules, dict):
+        return []
+    variables = rules.get("variables")
+    found = [*variables.values()] if isinstance(variables, dict) else []
+    return [rule for rule in (*found, rules.get("classes")) if isinstance(rule, dict)]
 
 
 def read_calibration(path: Path, model_id: str) -> Calibration:

@@ -5,8 +5,8 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -211,6 +211,26 @@ class Dataset:
                 summary=text.summary,
                 simulated=self.simulated and not text.abstract,
             )
+
+    def first_sources(self, n: int) -> Self:
+        """Return the detections and texts of the first n sources, in the parts they are in."""
+        if n >= self.n_sources:
+            return self
+        rows = np.flatnonzero(self.source < n)
+        part_of_source = {
+            source: part for part, sources in self.split().items() for source in sources.tolist()
+        }
+        return replace(
+            self,
+            counts=self.counts[rows],
+            exposure_s=self.exposure_s[rows],
+            source=self.source[rows],
+            variables={name: values[rows] for name, values in self.variables.items()},
+            detections=[self.detections[row] for row in rows.tolist()],
+            texts=[text for text in self.texts if text.source is None or text.source < n],
+            concepts=None if self.concepts is None else self.concepts[rows],
+            parts=[part_of_source[source] for source in range(n)],
+        )
 
     def check_may_be_learnt_from(self) -> None:
         """Raise `InputError` where the dataset is there to judge by only."""

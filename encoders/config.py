@@ -103,6 +103,8 @@ class TrainingConfig:
     temperature: float = 0.07
     symmetric: bool = True
     """InfoNCE in both directions; False: from text to spectrum alone, as in the paper."""
+    most_sources: int = 10_000
+    """Sources with texts that the heads are trained on; a fifth of it that they are judged by."""
     alignment_epochs: int = 40
     alignment_steps: int = 3000
     """Steps after which a large training set has been learnt from enough, in whole epochs."""

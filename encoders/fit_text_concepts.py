@@ -210,13 +210,13 @@ def _loss(
 ) -> Tensor:
     """Return the weighted cross entropy of some texts, parts of which are left out in training."""
     chosen = torch.from_numpy(rows)
-    own, present = _gather(texts, chosen)
-    title = own[:, 0]
+    of_text = _rows(texts, chosen)
+    title = of_text[:, 0]
     if config is not None and rng is not None:
-        present = _thin(present, config.dropped_sentences, rng)
-        kept = torch.from_numpy(rng.random(len(rows)) >= config.dropped_titles)
-        title = title * kept[:, None]
-    logits = reader(own, present, title)
+        of_text = _thin(of_text, config.dropped_sentences, rng)
+        unknown = torch.from_numpy(rng.random(len(rows)) < config.dropped_titles)
+        title = title.masked_fill(unknown, -1)
+    logits = reader(texts.sentences, of_text, title)
     weights = texts.weights[chosen]
     entropy = functional.binary_cross_entropy_with_logits(
         logits, texts.targets[chosen], weights, reduction="sum"
@@ -224,16 +224,16 @@ def _loss(
     return entropy / weights.sum()
 
 
-def _gather(texts: _Texts, chosen: Tensor) -> tuple[Tensor, Tensor]:
+def _rows(texts: _Texts, chosen: Tensor) -> Tensor:
     of_text = texts.of_text[chosen]
-    of_text = of_text[:, : int((of_text >= 0).sum(dim=1).max())]
-    return texts.sentences[of_text.clamp_min(0)], of_text >= 0
+    return of_text[:, : int((of_text >= 0).sum(dim=1).max())]
 
 
-def _thin(present: Tensor, part: float, rng: np.random.Generator) -> Tensor:
+def _thin(of_text: Tensor, part: float, rng: np.random.Generator) -> Tensor:
     """Leave sentences out, but never all of a text."""
-    fewer = present & torch.from_numpy(rng.random(tuple(present.shape)) >= part)
-    return torch.where(fewer.any(dim=1, keepdim=True), fewer, present)
+    dropped = torch.from_numpy(rng.random(tuple(of_text.shape)) < part)
+    fewer = of_text.masked_fill(dropped, -1)
+    return torch.where((fewer >= 0).any(dim=1, keepdim=True), fewer, of_text)
 
 
 def _fit_topic(
@@ -258,8 +258,8 @@ def _fit_topic(
         model.topic.train()
         for rows in np.array_split(rng.permutation(learnt), n_batches):
             chosen = torch.from_numpy(rows)
-            own, present = _gather(texts, chosen)
-            logits = model.topic(own, _thin(present, config.dropped_sentences, rng))
+            of_text = _thin(_rows(texts, chosen), config.dropped_sentences, rng)
+            logits = model.topic(texts.sentences, of_text)
             loss = functional.binary_cross_entropy_with_logits(logits, texts.topic[chosen])
             optimizer.zero_grad()
             loss.backward()
@@ -280,8 +280,7 @@ def _fit_topic(
 def _topic_logits(model: TextConcepts, texts: _Texts, rows: IntArray) -> tuple[Tensor, Tensor]:
     model.topic.eval()
     chosen = torch.from_numpy(rows)
-    own, present = _gather(texts, chosen)
-    return model.topic(own, present), texts.topic[chosen]
+    return model.topic(texts.sentences, _rows(texts, chosen)), texts.topic[chosen]
 
 
 def _platt(logits: Tensor, target: Tensor) -> tuple[float, float]:

@@ -46,27 +46,28 @@ class ConceptReader(nn.Module):
             nn.Linear(config.hidden, N_CONCEPTS),
         )
 
-    def forward(self, sentences: Tensor, present: Tensor, title: Tensor) -> Tensor:
+    def forward(self, sentences: Tensor, of_text: Tensor, title: Tensor) -> Tensor:
         """Return logits.
 
         Parameters
         ----------
-        sentences : Tensor of float32, shape (B, longest, d)
+        sentences : Tensor of float32, shape (n_sentence, d)
             Prepared sentences.
-        present : Tensor of bool, shape (B, longest)
-            Which of them a text has; one at least.
-        title : Tensor of float32, shape (B, d)
-            The first sentence, or zeros.
+        of_text : Tensor of int64, shape (B, longest)
+            Rows of the sentences of each text, one at least; -1 where it has no more.
+        title : Tensor of int64, shape (B,)
+            Row of the title; -1 where it is not to be known.
 
         Returns
         -------
         Tensor of float32, shape (B, N_CONCEPTS)
             Logits.
         """
-        read = self.read(sentences)  # (B, longest, hidden)
+        read, present = _read_present(self.read, sentences, of_text)  # (B, longest, hidden)
         score = self.attend(read).masked_fill(~present[..., None], -torch.inf)
         attended = torch.einsum("blh,bld->bhd", score.softmax(dim=1), read).flatten(1)
-        return cast("Tensor", self.conclude(torch.cat([self.read_title(title), attended], dim=1)))
+        headed = self.read_title(sentences[title.clamp_min(0)]) * (title >= 0)[:, None]
+        return cast("Tensor", self.conclude(torch.cat([headed, attended], dim=1)))
 
 
 class TopicReader(nn.Module):
@@ -79,11 +80,20 @@ class TopicReader(nn.Module):
         )
         self.conclude = nn.Linear(2 * config.topic_hidden, 1)
 
-    def forward(self, sentences: Tensor, present: Tensor) -> Tensor:
-        """Return logits, (B, longest, d), (B, longest) -> (B,)."""
-        read = self.read(sentences) * present[..., None]  # (B, longest, hidden)
+    def forward(self, sentences: Tensor, of_text: Tensor) -> Tensor:
+        """Return logits, (n_sentence, d), (B, longest) -> (B,)."""
+        read, present = _read_present(self.read, sentences, of_text)  # (B, longest, hidden)
         mean = read.sum(dim=1) / present.sum(dim=1, keepdim=True)
         return cast("Tensor", self.conclude(torch.cat([mean, read.amax(dim=1)], dim=1)))[:, 0]
+
+
+def _read_present(layers: nn.Module, sentences: Tensor, of_text: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what layers read in the sentences that are there, else 0, and which these are."""
+    present = of_text >= 0
+    said = layers(sentences[of_text[present]])  # (t, hidden)
+    read = said.new_zeros(*of_text.shape, said.shape[1])
+    read[present] = said
+    return read, present
 
 
 class TextConcepts(nn.Module):
@@ -146,10 +156,8 @@ class TextConcepts(nn.Module):
         topic : Tensor of float32, shape (B,)
             Logit.
         """
-        present = of_text >= 0
-        own = sentences[of_text.clamp_min(0)]  # (B, longest, d)
-        logits = [member(own, present, own[:, 0]) for member in self.members]
-        return torch.stack(logits).mean(0), self.topic(own, present)
+        logits = [member(sentences, of_text, of_text[:, 0]) for member in self.members]
+        return torch.stack(logits).mean(0), self.topic(sentences, of_text)
 
     @torch.no_grad()
     def probabilities(

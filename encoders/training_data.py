@@ -57,7 +57,10 @@ class Parts:
         """
         sources = _sources(dataset, config)
         rows = {part: detections_of(dataset, of_part) for part, of_part in sources.items()}
-        paired = {part: _with_text(dataset, of_part) for part, of_part in rows.items()}
+        paired = {
+            part: _with_text(dataset, _first_sources(dataset, of_part, most))
+            for part, of_part, most in _limited(rows, config.most_sources)
+        }
         _check_enough(dataset, paired)
         if n_sources(dataset, paired.get("calibration")) < FEWEST_TO_CALIBRATE:
             paired.pop("calibration", None)
@@ -132,6 +135,19 @@ def _sources(dataset: Dataset, config: TrainingConfig) -> dict[str, IntArray]:
 def _with_text(dataset: Dataset, rows: IntArray) -> IntArray:
     has_text = np.array([bool(dataset.texts_of(source)) for source in range(dataset.n_sources)])
     return rows[has_text[dataset.source[rows]]]
+
+
+def _limited(
+    rows: Mapping[str, IntArray], most_sources: int
+) -> Iterator[tuple[str, IntArray, int]]:
+    for part, of_part in rows.items():
+        yield part, of_part, most_sources if part == "training" else -(-most_sources // 5)
+
+
+def _first_sources(dataset: Dataset, rows: IntArray, n: int) -> IntArray:
+    """Return the detections of at most n sources: datasets are in no order that tells anything."""
+    sources = np.unique(dataset.source[rows])
+    return rows if len(sources) <= n else rows[dataset.source[rows] <= sources[n - 1]]
 
 
 def _check_enough(dataset: Dataset, paired: Mapping[str, IntArray]) -> None:

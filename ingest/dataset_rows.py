@@ -39,7 +39,11 @@ ATTRIBUTES: Final[Mapping[str, tuple[str, str | int | float]]] = {
     "dec": ("dec_deg", math.nan),
 }
 # Array -> entry of a detection's other catalogue values, and the value that needs no entry.
-CATALOGUE: Final[Mapping[str, str | bool]] = {"exposure_known": True, "origin": ""}
+CATALOGUE: Final[Mapping[str, str | bool]] = {
+    "exposure_known": True,
+    "origin": "",
+    "drawn_from": "",
+}
 _NUMBER: Final = "iuf"
 _KIND_OF_NONE: Final = {str: "U", int: "iu", float: _NUMBER}
 KINDS: Final[Mapping[str, str]] = {

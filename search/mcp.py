@@ -336,6 +336,7 @@ def _estimate(one: Estimate) -> Json:
         unit=BY_NAME[one.variable].unit,
         interval_68=_ends(one.low_68, one.high_68),
         interval_90=_ends(one.low_90, one.high_90),
+        intervals_from="simulated values" if one.interval_simulated else None,
     ) | {
         name: _rounded(value)
         for name, value in (("estimate", one.value), ("catalogue", one.stored))

@@ -151,6 +151,10 @@ class Estimate:
         Those behind the number, nearest first, of all representations used.
     stored : float or None
         The catalogue's value of a stored detection, which took no part.
+    calibrated_on : str or None
+        What its intervals were calibrated on, in words; None without intervals.
+    interval_simulated : bool or None
+        Whether that was simulated values, which real ones may deviate from more.
     """
 
     variable: str
@@ -164,6 +168,8 @@ class Estimate:
     weighting: str
     neighbours: tuple[Neighbour, ...] = ()
     stored: float | None = None
+    calibrated_on: str | None = None
+    interval_simulated: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

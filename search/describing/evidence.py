@@ -180,6 +180,7 @@ def _quantity(evidence: Evidence, name: str, estimate: Estimate, subject: Subjec
         low, high = estimate.low_68, estimate.high_68
         if low is not None and high is not None:
             text += f", {interval(name, low, high)}"
+            text += " by simulated values" if estimate.interval_simulated else ""
         label = evidence.add("estimate", text)
         evidence.quantities[name] = Quantity(estimate.value, low, high, False, label)
 

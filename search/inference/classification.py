@@ -102,7 +102,7 @@ class Classifier:
             neighbours=neighbours,
             stored=tuple(subject.payload.get("class_path", ())),
             outside=is_outside(nearby),
-            calibrated_on=self._calibration.in_words()
+            calibrated_on=self._calibration.origin_of(calibrated)
             if self._calibration and calibrated
             else None,
             notes=(

@@ -1,7 +1,7 @@
 """The 20 variables of a spectrum, estimated from its neighbours with calibrated intervals."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import numpy as np
@@ -47,6 +47,7 @@ class _Rule:
     k: int
     average: str
     calibrated: VariableRule | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +116,8 @@ class Estimator:
             )
         calibrated = rules_for(self._calibration, subject)
         rules = {
-            name: _rule(calibrated, name, k, weighting, representation) for name in VARIABLE_NAMES
+            name: self._with_origin(_rule(calibrated, name, k, weighting, representation))
+            for name in VARIABLE_NAMES
         }
         limits = _limits(rules, calibrated)
         fields = {name: _fields(rules, name) for name in limits}
@@ -140,6 +142,11 @@ class Estimator:
             else None,
             notes=tuple(notes),
         )
+
+    def _with_origin(self, rule: _Rule) -> _Rule:
+        if self._calibration is None or rule.calibrated is None:
+            return rule
+        return replace(rule, origin=self._calibration.origin_of(rule.calibrated))
 
 
 def _rule(
@@ -223,6 +230,7 @@ def _estimate(
     value = float(np.mean(averages)) if len(averages) == len(rule.representations) else None
     bounds = _bounds(variable, value, rule.calibrated, pool)
     stored = subject.payload.get(variable)
+    has_interval = rule.calibrated is not None and value is not None
     return Estimate(
         variable,
         value,
@@ -232,6 +240,8 @@ def _estimate(
         weighting=rule.average,
         neighbours=tuple(behind),
         stored=None if stored is None else float(stored),
+        calibrated_on=rule.origin if has_interval else None,
+        interval_simulated=rule.calibrated.simulated if rule.calibrated and has_interval else None,
     )
 
 
@@ -277,6 +287,29 @@ def _notes(
             f"no intervals for {', '.join(bare)}: they are calibrated for the default k, weighting "
             "and representation only, and for variables with enough values"
         )
+    notes += _on_simulations(estimates, calibration)
     if query_filter is not None and any(rule.calibrated for rule in rules.values()):
         notes.append(PART_NOTE)
     return notes
+
+
+def _on_simulations(
+    estimates: Mapping[str, Estimate], calibration: Calibration | None
+) -> list[str]:
+    """Return which intervals nobody has compared with the sky."""
+    kinds = {name: one.interval_simulated for name, one in estimates.items()}
+    names = [name for name, simulated in kinds.items() if simulated]
+    if calibration is None or not names:
+        return []
+    if all(simulated is not False for simulated in kinds.values()):
+        return [
+            "all intervals rest on simulated values: they may hold fewer real ones than they say"
+        ]
+    wider = (
+        ", widened "
+        + " and ".join(f"{factor:.2g} times ({k}%)" for k, factor in calibration.widened.items())
+        + " as those with real values had to be"
+        if calibration.widened
+        else ""
+    )
+    return [f"intervals of {', '.join(names)} rest on simulated values{wider}"]

@@ -66,6 +66,8 @@ def _estimate(estimate: Estimate) -> Document:
         "low_90": estimate.low_90,
         "high_90": estimate.high_90,
         "stored": estimate.stored,
+        "calibrated_on": estimate.calibrated_on,
+        "interval_simulated": estimate.interval_simulated,
         "representations": list(estimate.representations),
         "k": estimate.k,
         "weighting": estimate.weighting,

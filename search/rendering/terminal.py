@@ -130,6 +130,7 @@ def show_estimates(estimates: Estimates, console: Console) -> str:
                 "68% interval": _interval(one.low_68, one.high_68, digits),
                 "unit": BY_NAME[name].unit,
                 "catalogue": _number(one.stored, digits),
+                "interval by": "simulations" if one.interval_simulated else None,
             }
         )
     form = {
@@ -138,9 +139,12 @@ def show_estimates(estimates: Estimates, console: Console) -> str:
         "68% interval": "{:>s}",
         "unit": "{}",
         "catalogue": "{:>s}",
+        "interval by": "{}",
     }
     if all(one.stored is None for one in estimates.estimates.values()):
         form.pop("catalogue")
+    if not {True, False} <= {one.interval_simulated for one in estimates.estimates.values()}:
+        form.pop("interval by")  # one thing is true of all, and said below
     remarks = {
         "title": estimates.name,
         "outside": sheets.OUTSIDE if estimates.outside else "",

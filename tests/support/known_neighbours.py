@@ -4,7 +4,7 @@ import numpy as np
 from fake_encoder import FakeEncoder
 from qdrant_client import models
 
-from common.calibration import Calibration, ClassRule, RuleSet, VariableRule
+from common.calibration import Calibration, ClassRule, Origin, RuleSet, VariableRule
 from common.records import point_id
 from search import schema
 from search.results import Subject
@@ -60,8 +60,14 @@ class KnownNeighbours:
         )
 
 
+ORIGIN = Origin(
+    made_from="validation split of the test", simulated=True, n_detections=200, n_sources=100
+)
+OF_ORIGIN = {"made_from": ORIGIN.made_from, "simulated": True}
+
+
 def rules(**changes):
-    rule = {
+    rule = OF_ORIGIN | {
         "representations": ("spectrum", "shared_spectrum"),
         "k": 5,
         "average": "median",
@@ -73,7 +79,7 @@ def rules(**changes):
         "n": 200,
     }
     classes = ClassRule(
-        representation="spectrum", k=20, share=(0.0, 1.0), probability=(0.1, 0.6),
+        **OF_ORIGIN, representation="spectrum", k=20, share=(0.0, 1.0), probability=(0.1, 0.6),
         error_before=0.1, error_after=0.02, n=200,
     )  # fmt: skip
     given = {"near": tuple(np.linspace(0, 1.5, 11)), "near_k": 10, "classes": classes}
@@ -83,8 +89,7 @@ def rules(**changes):
 
 def calibration(**changes):
     return Calibration(
-        model_id="fake0", made_from="validation split of the test", simulated=True,
-        n_detections=200, n_sources=100, with_text=None, spectrum_only=rules(**changes),
+        model_id="fake0", origins=(ORIGIN,), with_text=None, spectrum_only=rules(**changes),
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from workers.bootstrap import open_reindex
 from workers.carrying import read_state
 from workers.learning.files import draft_of, write_text, writing
 from workers.learning.plan import Plan, Wish, check_enough, only_simulated
-from workers.learning.work import DATASET, PLAN, Configure, Load, Work
+from workers.learning.work import DATASET, PLAN, Load, Train, Work
 from workers.reindex import GRACE_S, drop_old
 
 FOLDER = "learning"
@@ -49,15 +49,15 @@ class Round:
     ----------
     data_dir : Path
         Data folder of the store.
-    load, configure : callable or None
+    load, train : callable or None
         As for `Work`.
     """
 
     def __init__(
-        self, data_dir: Path, load: Load | None = None, configure: Configure | None = None
+        self, data_dir: Path, load: Load | None = None, train: Train | None = None
     ) -> None:
         self.folder = data_dir / FOLDER
-        self.work = Work(self.folder / _UNDER_WAY, load, configure)
+        self.work = Work(self.folder / _UNDER_WAY, load, train)
         self._lock = StoreLock(self.folder, _BUSY)
 
     def __enter__(self) -> Self:

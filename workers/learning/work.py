@@ -17,13 +17,13 @@ from workers.learning.plan import Plan
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
     from encoders.bundle import ModelBundle
-    from encoders.config import TrainingConfig
 
 PLAN, DATASET = "plan.json", "dataset"
 _CHECKPOINTS, _BUNDLE, _REPORT = "checkpoints", "bundle", "report.json"
 
 Load = Callable[[Path], "ModelBundle"]
-Configure = Callable[["ModelBundle", Plan], "TrainingConfig"]
+Train = Callable[[Dataset, "ModelBundle", Plan, Path, Progress], "ModelBundle"]
+"""Called with what to learn from, the old bundle, the plan, and a folder for checkpoints."""
 
 
 class Work:
@@ -33,17 +33,15 @@ class Work:
     ----------
     folder : Path
         Folder of the round.
-    load, configure : callable or None
-        How bundles are loaded, and what the new one is trained with.
+    load, train : callable or None
+        How bundles are loaded and trained, by default as `chandra-search train` does.
     """
 
-    def __init__(
-        self, folder: Path, load: Load | None = None, configure: Configure | None = None
-    ) -> None:
+    def __init__(self, folder: Path, load: Load | None = None, train: Train | None = None) -> None:
         self.folder = folder
         self.bundle = folder / _BUNDLE
         self._load = load or _load
-        self._configure = configure or _configure
+        self._train = train or train_on
 
     def run(self, progress: Progress = no_progress) -> dict[str, Any]:
         """Do what is still to be done, and return the report so far."""
@@ -57,7 +55,11 @@ class Work:
         dataset = read_dataset(self.folder / DATASET, no_limits)
         old = self._load(Path(plan.old_bundle))
         if not self.bundle.exists():
-            self._train(dataset, old, plan, progress)
+            bundle = self._train(dataset, old, plan, self.folder / _CHECKPOINTS, progress)
+            with writing(self.folder):
+                draft = draft_of(self.bundle)
+                bundle.save(draft)
+                draft.rename(self.bundle)
         before = represent(dataset, old, progress)
         after = represent(dataset, self._load(self.bundle), progress)
         self._calibrate(after, progress)
@@ -76,22 +78,6 @@ class Work:
         document: dict[str, Any] = json.loads((self.folder / _REPORT).read_text(encoding="utf-8"))
         return document
 
-    def _train(self, dataset: Dataset, old: "ModelBundle", plan: Plan, progress: Progress) -> None:
-        from encoders.training import train
-
-        bundle = train(
-            mix_simulated(dataset, plan.simulated_share, plan.wish.seed, progress),
-            old.embedder,
-            self._configure(old, plan),
-            progress,
-            start=old,
-            checkpoints=self.folder / _CHECKPOINTS,
-        )
-        with writing(self.folder):
-            draft = draft_of(self.bundle)
-            bundle.save(draft)
-            draft.rename(self.bundle)
-
     def _calibrate(self, vectors: Representations, progress: Progress) -> None:
         """Calibrate the new bundle on the validation part, where that is large enough."""
         from encoders.calibrate import FEWEST, calibrate
@@ -106,9 +92,13 @@ def _load(folder: Path) -> "ModelBundle":
     return load(folder)
 
 
-def _configure(old: "ModelBundle", plan: Plan) -> "TrainingConfig":
+def train_on(
+    dataset: Dataset, old: "ModelBundle", plan: Plan, checkpoints: Path, progress: Progress
+) -> "ModelBundle":
+    """Train a new bundle that begins with the old one; simulated pairs are mixed in."""
     from encoders.config import Profile
-    from encoders.training import config_like
+    from encoders.training import config_like, train
 
-    profile = Profile(plan.wish.profile)
-    return config_like(old.manifest.config, profile, seed=plan.wish.seed)
+    config = config_like(old.manifest.config, Profile(plan.wish.profile), seed=plan.wish.seed)
+    mixed = mix_simulated(dataset, plan.simulated_share, plan.wish.seed, progress)
+    return train(mixed, old.embedder, config, progress, start=old, checkpoints=checkpoints)

@@ -48,7 +48,7 @@ def test_estimates_say_which_store_they_were_calibrated_on(ask, calibrated, larg
     printed = ask("estimate", "file/7", "--data-dir", large_dir, "--json")
     (estimates,) = json.loads(printed.out)
     assert "the store" in estimates["calibrated_on"]
-    assert f"{calibrated['n_detections']:,} " in estimates["calibrated_on"]
+    assert f"{calibrated['origins'][0]['n_detections']:,} " in estimates["calibrated_on"]
     one = estimates["estimates"]["hard_hs"]
     assert one["low_68"] < one["value"] < one["high_68"]
 
@@ -59,7 +59,7 @@ def test_calibrate_refuses_a_store_with_too_few_detections(ask, small_dir):
     assert not (small_dir / CALIBRATION).exists()
 
 
-@pytest.mark.parametrize("text", ["{}", "no JSON", '{"format_version": 2}'])
+@pytest.mark.parametrize("text", ["{}", "no JSON", '{"format_version": 3}'])
 def test_wrong_calibration_in_the_data_folder_exits_2_with_the_cure(
     ask, large_dir, monkeypatch, text
 ):

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from common.calibration import (
     CALIBRATION,
     Calibration,
     ClassRule,
+    Origin,
     RuleSet,
     VariableRule,
     read_calibration,
@@ -17,7 +19,10 @@ from common.calibration import (
 from common.errors import BundleError
 from common.estimation import AVERAGES, average, distances, spread, vote
 
+SIMULATED = {"made_from": "validation split of pairs", "simulated": True}
+ORIGIN = Origin(**SIMULATED, n_detections=200, n_sources=130)
 RULE = VariableRule(
+    **SIMULATED,
     representations=("spectrum", "both"),
     k=5,
     average="median",
@@ -29,6 +34,7 @@ RULE = VariableRule(
     n=200,
 )
 CLASSES = ClassRule(
+    **SIMULATED,
     representation="both",
     k=20,
     share=(0.1, 0.9),
@@ -40,10 +46,7 @@ CLASSES = ClassRule(
 SET = RuleSet(variables={"hard_hs": RULE}, classes=CLASSES, near=(0.1, 0.2, 0.9), near_k=10)
 GIVEN = Calibration(
     model_id="abc",
-    made_from="validation split of pairs",
-    simulated=True,
-    n_detections=200,
-    n_sources=130,
+    origins=(ORIGIN,),
     with_text=None,
     spectrum_only=SET,
 )
@@ -83,10 +86,12 @@ IN_RULE = ("spectrum_only", "variables", "hard_hs")
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("format_version",), 2),
+        (("format_version",), 3),
         (("model_id",), None),
-        (("n_detections",), "200"),
-        (("simulated",), 1),
+        (("origins",), []),
+        (("origins", 0, "n_detections"), "200"),
+        (("origins", 0, "simulated"), 1),
+        (("widened",), {"68": 0.9, "90": 1.2}),
         (("more",), 1),
         (("spectrum_only", "near"), [0.2, 0.1]),
         (("spectrum_only", "near"), [0.1, float("nan")]),
@@ -97,6 +102,7 @@ IN_RULE = ("spectrum_only", "variables", "hard_hs")
         ((*IN_RULE, "representations"), []),
         ((*IN_RULE, "representations"), ["colour"]),
         ((*IN_RULE, "k"), 0),
+        ((*IN_RULE, "simulated"), None),
         ((*IN_RULE, "average"), "mode"),
         ((*IN_RULE, "smallest_spread"), float("inf")),
         (("spectrum_only", "classes", "share"), [0.9, 0.1]),
@@ -107,6 +113,74 @@ IN_RULE = ("spectrum_only", "variables", "hard_hs")
 def test_a_damaged_calibration_is_refused_by_field(path, value):
     with pytest.raises(BundleError, match=f"{path[0]}.*write it anew"):
         Calibration.from_json(document(*path, value=value))
+
+
+REAL = Origin(
+    made_from="fits, cross-validated by source",
+    simulated=False,
+    drawn=True,
+    n_detections=1556,
+    n_sources=582,
+)
+ON_BOTH = {
+    "model_id": "abc",
+    "origins": (REAL, ORIGIN),
+    "widened": {"68": 1.5, "90": 1.25},
+    "with_text": None,
+    "spectrum_only": RuleSet(
+        variables={
+            "hard_hs": RULE.model_copy(
+                update={"made_from": REAL.made_from, "simulated": REAL.simulated}
+            ),
+            "apec_kt": RULE,
+        },
+        classes=CLASSES,
+        near=(0.1, 0.2),
+        near_k=10,
+    ),
+}
+
+
+def test_each_rule_says_what_it_was_made_from(tmp_path):
+    both = Calibration(**ON_BOTH)
+    assert read_calibration(write_calibration(both, tmp_path), "abc") == both
+    rules = both.spectrum_only.variables
+    assert both.origin_of(rules["hard_hs"]) == (
+        "fits, cross-validated by source: 1,556 observed detections of 582 sources (values "
+        "observed, spectra drawn from them)"
+    )
+    assert both.origin_of(rules["apec_kt"]) == GIVEN.in_words()
+    assert both.in_words() == f"{REAL.in_words()}; otherwise {GIVEN.in_words()}"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"origins": (REAL,)},
+        {"origins": (ORIGIN.model_copy(update={"simulated": False}), REAL)},
+        {"origins": (REAL, ORIGIN, ORIGIN)},
+        {"widened": {"68": 1.5}},
+    ],
+)
+def test_rules_from_nowhere_are_refused(wrong):
+    with pytest.raises(ValidationError, match=r"origins|one name|widened"):
+        Calibration(**ON_BOTH | wrong)
+
+
+def test_documents_of_format_1_are_read():
+    old = json.loads(GIVEN.to_json())
+    (origin,) = old.pop("origins")
+    del old["widened"], origin["drawn"]
+    rule, classes = old["spectrum_only"]["variables"]["hard_hs"], old["spectrum_only"]["classes"]
+    for name in SIMULATED:
+        del rule[name], classes[name]
+    assert Calibration.from_json(json.dumps(old | origin | {"format_version": 1})) == GIVEN
+
+
+@pytest.mark.parametrize("rest", [{}, {"spectrum_only": 3}, {"spectrum_only": {"variables": [1]}}])
+def test_what_is_left_of_format_1_is_refused(rest):
+    with pytest.raises(BundleError, match="write it anew"):
+        Calibration.from_json(json.dumps({"format_version": 1, "made_from": "x"} | rest))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '"calibration"'])

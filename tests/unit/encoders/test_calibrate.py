@@ -6,7 +6,8 @@ import pytest
 from common.calibration import Calibration
 from common.errors import InputError
 from common.representations import Representations
-from encoders.calibrate import calibrate, calibration_error
+from encoders.calibrate import calibrate
+from encoders.neighbour_rules import calibration_error
 
 N = 3000
 

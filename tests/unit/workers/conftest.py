@@ -1,17 +1,14 @@
-import shutil
-
 import pytest
-from learning import fill, load_small, simulated, small_round
+from learning import copied, fill, open_round, pairs, use_fakes
 
-from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
 
 
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory):
-    """A data folder to copy: filled by the weak model."""
+    """A data folder to copy: pairs ingested by a model that knows nothing."""
     folder = tmp_path_factory.mktemp("filled")
-    fill(folder, simulated())
+    fill(folder, pairs())
     return folder
 
 
@@ -19,19 +16,14 @@ def filled(tmp_path_factory):
 def worked(filled, tmp_path_factory):
     """A data folder to copy: both models are scored, nothing is decided."""
     folder = tmp_path_factory.mktemp("worked") / "data"
+    settings = copied(filled, folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("encoders.bundle.load", load_small)
-        settings = copied(filled, folder)
-        with EmbeddedStore(folder / "store") as store, small_round(settings) as one:
+        use_fakes(patch)
+        with EmbeddedStore(folder / "store") as store, open_round(settings) as one:
             one.begin(store, settings)
-        with small_round(settings) as one:  # no store is open
+        with open_round(settings) as one:  # no store is open
             one.work.run()
     return folder
-
-
-def copied(folder, to):
-    shutil.copytree(folder, to, dirs_exist_ok=True)
-    return SearchSettings(data_dir=to, bundle=to / "weak", qdrant_url=None)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+from learning import use_fakes
 
 from common.errors import UnavailableError
 from search.schema import model_of
@@ -16,10 +17,8 @@ def _soon(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _bundles_of_words(monkeypatch):
-    from learning import load_small
-
-    monkeypatch.setattr("encoders.bundle.load", load_small)
+def _fakes(monkeypatch):
+    use_fakes(monkeypatch)
 
 
 def test_a_scheduled_round_computes_in_a_child_and_changes_the_store(scored, store_to_learn_from):
@@ -33,7 +32,9 @@ def test_a_scheduled_round_computes_in_a_child_and_changes_the_store(scored, sto
 
 def test_what_goes_wrong_in_the_child_is_said_and_gone_on_with(to_learn, store_to_learn_from):
     learning = ScheduledLearning(store_to_learn_from, to_learn, threading.Event())
-    with pytest.raises(UnavailableError, match=r"exit code 1.*hashed-words.*it goes on from there"):
+    with pytest.raises(
+        UnavailableError, match=r"exit code 1.*fake0.*it goes on from there"
+    ):
         learning(lambda *_: None)
     assert (to_learn.data_dir / "learning" / "round" / "dataset").is_dir()
 

@@ -1,0 +1,212 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from common.calibration import Calibration, Origin, VariableRule
+from common.errors import InputError
+from common.representations import Representations
+from encoders.calibrate import calibrate
+from encoders.calibrate_on import calibrate_on, widening
+from encoders.intervals import Residuals, bounds_of, envelope, on_other_half, stretch, widened
+
+N_REAL, N_SIMULATED = 600, 3000
+
+
+def made(n, seed, *, simulated, noise, shift=0.0):
+    """Detections of n / 2 sources on a circle; values lie about the angle, apec_kt everywhere."""
+    rng = np.random.default_rng(seed)
+    angle = rng.uniform(0.2, 2.8, n)
+    x = np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
+    half = n // 2
+    return Representations(
+        dataset="simulations" if simulated else "fits",
+        simulated=simulated,
+        model_id="abc",
+        text_model="none",
+        vectors={"spectrum": x, "shared_spectrum": x},
+        variables={
+            name: angle + shift + rng.normal(0, noise, n)
+            for name in ("bb_kt", "hard_hs", "apec_kt")
+        },
+        source=np.arange(n) // 2,
+        source_class=[("Star",) if one < 1.5 else ("Galaxy",) for one in angle],
+        names=[str(i) for i in range(n)],
+        counts=np.ones(n),
+        split={
+            "train": np.arange(half),
+            "validation": np.arange(half, half + half // 2),
+            "test": np.arange(half + half // 2, n),
+        },
+    )
+
+
+def without(representations, name):
+    nothing = np.full(len(representations.source), np.nan)
+    return dataclasses.replace(
+        representations, variables={**representations.variables, name: nothing}
+    )
+
+
+REAL = without(made(N_REAL, 1, simulated=False, noise=0.3, shift=0.2), "apec_kt")
+SIMULATED = made(N_SIMULATED, 2, simulated=True, noise=0.1)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return calibrate_on(REAL, SIMULATED)
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return calibrate(SIMULATED)
+
+
+def test_all_real_values_calibrate_and_the_rest_is_simulated(found):
+    rules = found.spectrum_only.variables
+    assert {name: (rule.simulated, rule.n) for name, rule in rules.items()} == {
+        "bb_kt": (False, N_REAL),
+        "hard_hs": (False, N_REAL),
+        "apec_kt": (True, N_SIMULATED // 4),
+    }
+    assert found.origins[0] == Origin(
+        made_from="fits, cross-validated by source",
+        simulated=False,
+        n_detections=N_REAL,
+        n_sources=N_REAL // 2,
+    )
+    assert found.origins[1].simulated
+
+
+def test_intervals_hold_real_values_with_neighbours_of_either_kind(found, alone):
+    """Simulated neighbours are wrong by 0.2 here, so one side must be wider than with real ones."""
+    rule, before = (one.spectrum_only.variables["bb_kt"] for one in (found, alone))
+    new = made(2000, 3, simulated=False, noise=0.3, shift=0.2)
+    for near in (REAL, SIMULATED):
+        for level, least in (("68", 0.66), ("90", 0.88)):
+            assert held(rule, new, near, level) >= least
+            assert held(before, new, near, level) < 0.6
+    assert rule.coverage["68"] == pytest.approx(0.68, abs=0.05)
+    assert rule.coverage["90"] == pytest.approx(0.9, abs=0.04)
+
+
+def held(rule, new, near, level):
+    """Return how many values of new detections their intervals hold, one by one as a store does."""
+    values, inside = near.variables["bb_kt"], 0
+    for x, value in zip(new.vectors["spectrum"], new.variables["bb_kt"], strict=True):
+        nearest = np.argsort(((near.vectors["spectrum"] - x) ** 2).sum(axis=1))
+        pool, taken = values[nearest[:20]], values[nearest[: rule.k]]
+        estimate = np.median(taken) if rule.average == "median" else taken.mean()
+        low, high = estimate + np.array(rule.interval[level]) * np.hypot(
+            pool.std(), rule.smallest_spread
+        )
+        inside += low <= value <= high
+    return inside / len(new.source)
+
+
+def test_what_stays_simulated_is_widened_by_what_the_others_needed(found, alone):
+    before, after = (one.spectrum_only.variables["apec_kt"] for one in (alone, found))
+    for level in ("68", "90"):
+        factor = found.widened[level]
+        assert 2 < factor < 6
+        low, high = before.interval[level]
+        wide_low, wide_high = after.interval[level]
+        assert wide_high - wide_low == pytest.approx(factor * (high - low))
+        assert wide_high + wide_low == pytest.approx(high + low)
+        assert after.width[level] == pytest.approx(factor * before.width[level])
+
+
+def test_a_real_spectrum_is_outside_when_it_is_far_from_both_kinds(found, alone):
+    distances = np.array(found.spectrum_only.near)
+    assert (distances >= np.array(alone.spectrum_only.near)).all()
+    assert (np.diff(distances) >= 0).all()
+    assert distances[-1] < 1  # and not when it is only unlike
+
+
+def test_classes_are_those_of_the_real_ones(found):
+    assert not found.spectrum_only.classes.simulated
+    unknown = dataclasses.replace(REAL, source_class=[()] * N_REAL)
+    assert calibrate_on(unknown, SIMULATED).spectrum_only.classes.simulated
+
+
+def test_with_a_text_the_intervals_of_real_values_are_those_of_the_spectrum():
+    text = np.random.default_rng(0).normal(size=(N_SIMULATED, 2)).astype(np.float32)
+    vectors = {**SIMULATED.vectors, "text": text, "shared_text": text}
+    vectors["both"] = np.hstack([vectors["shared_spectrum"], text])
+    found = calibrate_on(REAL, dataclasses.replace(SIMULATED, vectors=vectors))
+    told, bare = found.with_text, found.spectrum_only
+    assert told.variables["bb_kt"] == bare.variables["bb_kt"]
+    assert told.variables["apec_kt"].simulated
+    assert told.near == bare.near
+
+
+def test_a_calibration_is_the_same_for_the_same_vectors(found):
+    assert calibrate_on(REAL, SIMULATED) == found
+    assert Calibration.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize(
+    ("real", "simulated", "cure"),
+    [
+        (made(60, 1, simulated=False, noise=0.3), SIMULATED, r"fits: 60 .*at least 100"),
+        (REAL, dataclasses.replace(SIMULATED, model_id="xyz"), "encode both with one bundle"),
+        (REAL, dataclasses.replace(SIMULATED, simulated=False), "simulations is no simulation"),
+        (
+            dataclasses.replace(
+                REAL, variables={name: np.full(N_REAL, np.nan) for name in REAL.variables}
+            ),
+            SIMULATED,
+            "fewer than 100 values of every variable",
+        ),
+        (REAL, made(200, 2, simulated=True, noise=0.1), "simulations: .*at least 100 of each"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_refused_with_the_cure(real, simulated, cure):
+    with pytest.raises(InputError, match=cure):
+        calibrate_on(real, simulated)
+
+
+def test_an_envelope_holds_the_bounds_of_every_kind():
+    one, other = {"68": (-1.0, 2.0), "90": (-3.0, 4.0)}, {"68": (-2.0, 1.0), "90": (-2.5, 5.0)}
+    assert envelope([one, other]) == {"68": (-2.0, 2.0), "90": (-3.0, 5.0)}
+    assert envelope([one]) == one
+
+
+def test_coverage_is_that_of_the_worse_kind_and_width_that_of_the_wider():
+    rng = np.random.default_rng(0)
+    good = Residuals(rng.normal(0, 1, 4000), np.ones(4000))
+    bad = Residuals(rng.normal(0, 2, 4000), np.full(4000, 2.0))
+    first = np.arange(4000) % 2 == 0
+    coverage, width = on_other_half([good, bad], first)
+    assert coverage["68"] == pytest.approx(0.68, abs=0.02)
+    assert width["68"] == pytest.approx(on_other_half([bad], first)[1]["68"], rel=0.1)
+
+
+def test_stretched_intervals_cover_their_level():
+    rng = np.random.default_rng(1)
+    bounds = bounds_of(Residuals(rng.normal(0, 1, 5000), np.ones(5000)))
+    wide = Residuals(rng.normal(0, 3, 5000), np.ones(5000))
+    factor = stretch(bounds, wide)
+    assert factor["68"] == pytest.approx(3, rel=0.1)
+    assert factor["90"] == pytest.approx(3, rel=0.1)
+    for level, (low, high) in bounds.items():
+        middle, half = (low + high) / 2, factor[level] * (high - low) / 2
+        inside = np.abs(wide.ratio() - middle) <= half
+        assert inside.mean() == pytest.approx(int(level) / 100, abs=0.01)
+    assert stretch({"68": (1.0, 1.0), "90": (0.0, 1.0)}, wide).keys() == {"90"}
+
+
+def test_widening_is_the_median_and_never_makes_narrower():
+    needed = [{"68": 1.2, "90": 0.7}, {"68": 3.0, "90": 0.8}, {"68": 1.4}]
+    assert widening(needed) == {"68": 1.4, "90": 1.0}
+    assert widening([]) == {"68": 1.0, "90": 1.0}
+
+
+def test_a_widened_interval_of_90_percent_still_holds_that_of_68():
+    rule = VariableRule(
+        made_from="x", simulated=True, representations=("spectrum",), k=3, average="mean",
+        expert="spectrum", smallest_spread=0.1, interval={"68": (-1.0, 1.0), "90": (-1.2, 1.2)},
+        coverage={"68": 0.7, "90": 0.9}, width={"68": 1.0, "90": 1.2}, n=200,
+    )  # fmt: skip
+    wide = widened(rule, {"68": 2.0, "90": 1.0})
+    assert wide.interval == {"68": (-2.0, 2.0), "90": (-2.0, 2.0)}
