@@ -32,9 +32,7 @@ def test_a_scheduled_round_computes_in_a_child_and_changes_the_store(scored, sto
 
 def test_what_goes_wrong_in_the_child_is_said_and_gone_on_with(to_learn, store_to_learn_from):
     learning = ScheduledLearning(store_to_learn_from, to_learn, threading.Event())
-    with pytest.raises(
-        UnavailableError, match=r"exit code 1.*fake0.*it goes on from there"
-    ):
+    with pytest.raises(UnavailableError, match=r"exit code 1.*fake0.*it goes on from there"):
         learning(lambda *_: None)
     assert (to_learn.data_dir / "learning" / "round" / "dataset").is_dir()
 
