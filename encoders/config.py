@@ -72,14 +72,14 @@ class TrainingConfig:
     autoencoder_learning_rate: float = 1e-3
 
     text_concepts: TextConceptsConfig = TextConceptsConfig()
-    concept_hidden: int = 256
+    concept_hidden: int = 512
     concept_members: int = 3
     concept_copies: int = 3
     """Copies of each spectrum with fewer counts that concepts are learnt from besides it."""
     concept_epochs: int = 15
     concept_batch: int = 512
     concept_learning_rate: float = 3e-3
-    concept_steadiness: float = 0.1
+    concept_steadiness: float = 0.2
     """Weight of the distance between copies of a spectrum with more and with fewer counts."""
 
     bridge_share: float | None = None

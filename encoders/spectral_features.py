@@ -1,8 +1,9 @@
 """What an astronomer would look at in a spectrum, as numbers that hardly depend on its brightness.
 
-Shares of the counts in broad bins, energies below which parts of them lie, and, at the energies of
-known lines, how far the counts stand out from those beside them. Features of 1,000 and of a million
-counts of one source differ by noise alone: noise is bounded from below by that of `MOST_COUNTS`.
+Shares of the counts in broad bins, energies below which parts of them lie, at the energies of known
+lines how far the counts stand out from those beside them, and the whole spectrum in bins of 75 eV.
+Features of 1,000 and of a million counts of one source differ by noise alone: noise is bounded from
+below by that of `MOST_COUNTS`.
 """
 
 from functools import cache
@@ -31,8 +32,16 @@ LINES_KEV: FloatArray = np.array(
      2.8, 3.13, 3.32, 3.69, 3.9, 4.1, 4.5, 5.0, 5.4, 5.9, 6.1, 6.4, 6.55, 6.7, 6.97, 7.2, 7.5, 7.8]
 )  # fmt: skip
 
+_FINE = 4  # of the 400 bins: 75 eV, half of what a CCD resolves
+_ANSCOMBE = 0.375
+
 N_FEATURES = (
-    len(_BIN_EDGES_KEV) - 1 + len(_BAND_EDGES_KEV) - 1 + len(QUANTILES) + 1 + 2 * len(LINES_KEV)
+    (len(_BIN_EDGES_KEV) - 1)
+    + (len(_BAND_EDGES_KEV) - 1)
+    + len(QUANTILES)
+    + 1
+    + 2 * len(LINES_KEV)
+    + N_BINS // _FINE
 )
 
 
@@ -51,7 +60,7 @@ def spectral_features(counts: Tensor) -> Tensor:
     """
     bins, bands, inside, beside = (x.to(counts.device) for x in _sums())
     total = counts.sum(1, keepdim=True)
-    in_bands = counts @ bands
+    in_bands, fine = counts @ bands, counts.reshape(len(counts), -1, _FINE).sum(2)
     scale = (MOST_COUNTS / total).clamp_max(1.0)
     on_line, off_line = counts @ inside * scale, counts @ beside * scale
     noise = (on_line + off_line + 1 + (_SYSTEMATICS * off_line) ** 2).sqrt()
@@ -64,6 +73,7 @@ def spectral_features(counts: Tensor) -> Tensor:
             total.clamp(_FEWEST_COUNTS, MOST_COUNTS).log(),
             excess.sign() * excess.abs().log1p(),
             ((on_line + 2) / (off_line + 2)).log(),
+            (fine * scale + _ANSCOMBE).sqrt(),  # noise of one size wherever there are counts
         ],
         dim=1,
     )
