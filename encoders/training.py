@@ -87,8 +87,8 @@ def train(
     """
     config = config or TrainingConfig()
     kept = Checkpoints(checkpoints, identity_of(dataset, embedder, config, start))
-    # Training must neither depend on nor change the random state of the program around it.
     recipe = recipe_of(config)
+    # Training must neither depend on nor change the random state of the program around it.
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         prepared = prepare(dataset, embedder, config, progress, start=start, checkpoints=kept)
