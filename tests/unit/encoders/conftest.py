@@ -6,7 +6,7 @@ from word_embedder import WordEmbedder
 from common.binning import N_BINS
 from common.dataset import Dataset, Text
 from common.records import Detection, Summary
-from encoders.config import TextConceptsConfig, TrainingConfig
+from encoders.config import RecipeName, TextConceptsConfig, TrainingConfig, config_of
 from encoders.training import train
 
 KINDS = ("soft", "hard", "absorbed")
@@ -87,12 +87,6 @@ def config():
 
 
 @pytest.fixture(scope="session")
-def words():
-    """A text model for what lasts longer than one test."""
-    return WordEmbedder()
-
-
-@pytest.fixture(scope="session")
 def make_embedder():
     return WordEmbedder
 
@@ -105,3 +99,29 @@ def embedder():
 @pytest.fixture(scope="session")
 def bundle(dataset, config):
     return train(dataset, WordEmbedder(), config)
+
+
+@pytest.fixture(scope="session")
+def printed():
+    """The paper's recipe, small; from the shape alone an autoencoder learns more slowly."""
+    return config_of(
+        RecipeName.PAPER,
+        width=16,
+        encoder_layers=1,
+        autoencoder_epochs=60,
+        autoencoder_batch=16,
+        autoencoder_learning_rate=3e-3,
+        hidden=32,
+        shared=8,
+        members=2,
+        candidates=3,
+        dropout=0.1,
+        alignment_epochs=40,
+        alignment_batch=16,
+        alignment_learning_rate=1e-2,
+    )
+
+
+@pytest.fixture(scope="session")
+def printed_bundle(dataset, printed):
+    return train(dataset, WordEmbedder(), printed)

@@ -25,30 +25,6 @@ from encoders.training import train
 ADA_002 = 1536
 
 
-@pytest.fixture(scope="module")
-def config():
-    return config_of(
-        RecipeName.PAPER,
-        width=16,
-        encoder_layers=1,
-        autoencoder_epochs=15,
-        autoencoder_batch=16,
-        hidden=32,
-        shared=8,
-        members=2,
-        candidates=3,
-        dropout=0.1,
-        alignment_epochs=40,
-        alignment_batch=16,
-        alignment_learning_rate=1e-2,
-    )
-
-
-@pytest.fixture(scope="module")
-def trained(dataset, config, words):
-    return train(dataset, words, config)
-
-
 def test_both_recipes_are_known_and_any_other_is_not():
     assert set(RECIPES) == set(RecipeName)
     with pytest.raises(ValueError, match="known are ours, paper"):
@@ -80,22 +56,22 @@ def test_the_defaults_are_within_the_grid_of_the_paper():
     assert 16 <= config.hidden <= 1024
 
 
-def test_the_autoencoder_sees_the_shape_alone(config):
+def test_the_autoencoder_sees_the_shape_alone(printed):
     counts = torch.from_numpy(np.random.default_rng(0).poisson(3, (4, 400)).astype(np.float32))
-    model = ShapeAutoencoder(config).eval()
+    model = ShapeAutoencoder(printed).eval()
     assert torch.allclose(model.encode(counts), model.encode(7 * counts + 5), atol=1e-6)
-    assert model.embed.in_features == config.patch
+    assert model.embed.in_features == printed.patch
 
 
-def test_the_autoencoder_is_asked_for_no_catalogue_value(config):
-    model = ShapeAutoencoder(config)
+def test_the_autoencoder_is_asked_for_no_catalogue_value(printed):
+    model = ShapeAutoencoder(printed)
     loss = model.variable_loss(torch.randn(3, 64), torch.randn(3, 20))
     assert loss.item() == 0
     assert not any(name.startswith("measure") for name, _ in model.named_parameters())
 
 
-def test_catalogue_values_change_nothing_that_is_learnt(dataset, config, make_embedder):
-    quick = dataclasses.replace(config, autoencoder_epochs=2, alignment_epochs=1, candidates=2)
+def test_catalogue_values_change_nothing_that_is_learnt(dataset, printed, make_embedder):
+    quick = dataclasses.replace(printed, autoencoder_epochs=2, alignment_epochs=1, candidates=2)
     other = {name: 1 - values for name, values in dataset.variables.items()}
     one = train(dataset, make_embedder(), quick)
     two = train(dataclasses.replace(dataset, variables=other), make_embedder(), quick)
@@ -103,8 +79,8 @@ def test_catalogue_values_change_nothing_that_is_learnt(dataset, config, make_em
     assert np.array_equal(one.encode_spectra(*spectra).shared, two.encode_spectra(*spectra).shared)
 
 
-def test_the_networks_have_two_layers_from_64_and_from_three_sections(config):
-    heads = SectionHeads(3 * ADA_002, config)
+def test_the_networks_have_two_layers_from_64_and_from_three_sections(printed):
+    heads = SectionHeads(3 * ADA_002, printed)
     layers = [
         [layer for layer in network.layers if isinstance(layer, torch.nn.Linear)]
         for network in (heads.spectrum, heads.text)
@@ -113,8 +89,8 @@ def test_the_networks_have_two_layers_from_64_and_from_three_sections(config):
     assert widths == [[(64, 32), (32, 8)], [(4608, 32), (32, 8)]]
 
 
-def test_a_network_gives_unit_vectors(config):
-    network = FullyConnected(64, config).eval()
+def test_a_network_gives_unit_vectors(printed):
+    network = FullyConnected(64, printed).eval()
     assert torch.allclose(network(torch.randn(5, 64)).norm(dim=1), torch.ones(5), atol=1e-6)
 
 
@@ -127,14 +103,14 @@ def test_texts_are_read_as_three_section_embeddings_side_by_side(dataset, embedd
     assert inputs.numbers.shape == (2, 0)
 
 
-def test_sections_embedded_before_are_not_embedded_again(trained, dataset):
-    asked = trained.embedder.asked
-    trained.encode_summaries(dataset.summaries[:4])
-    assert trained.embedder.asked == asked + 3 * 4
+def test_sections_embedded_before_are_not_embedded_again(printed_bundle, dataset):
+    asked = printed_bundle.embedder.asked
+    printed_bundle.encode_summaries(dataset.summaries[:4])
+    assert printed_bundle.embedder.asked == asked + 3 * 4
 
 
-def test_the_cosine_of_the_ensemble_is_the_mean_of_its_members_cosines(config):
-    space = SideBySide(16, config).eval()
+def test_the_cosine_of_the_ensemble_is_the_mean_of_its_members_cosines(printed):
+    space = SideBySide(16, printed).eval()
     latents, texts, of_text = torch.randn(6, 64), torch.randn(6, 48), torch.arange(6)[:, None]
     cosines = [(pair.spectrum(latents) * pair.text(texts, of_text)).sum(1) for pair in space.pairs]
     spectra = space.spectra(latents)
@@ -153,7 +129,7 @@ def random_pairs(n, seed):
     )
 
 
-def test_the_temperature_is_tuned_on_the_calibration_pairs_after_each_epoch(config, monkeypatch):
+def test_the_temperature_is_tuned_on_the_calibration_pairs_after_each_epoch(printed, monkeypatch):
     parts = {"training": 64, "validation": 20, "calibration": 12}
     pairs = {part: random_pairs(n, seed) for seed, (part, n) in enumerate(parts.items())}
     used, found = [], iter((0.2, 0.3, 0.4))
@@ -170,14 +146,14 @@ def test_the_temperature_is_tuned_on_the_calibration_pairs_after_each_epoch(conf
 
     monkeypatch.setattr(paper_fit, "InfoNCELoss", Loss)
     monkeypatch.setattr(paper_fit, "calibrated_temperature", calibrated)
-    config = dataclasses.replace(config, alignment_epochs=3, temperature=0.1)
+    config = dataclasses.replace(printed, alignment_epochs=3, temperature=0.1)
     fit = PaperRecipe().fitting(pairs)
     heads = PaperRecipe().heads(48, config)
     assert len(list(fit(heads, pairs["training"], pairs["validation"], config, 0))) == 3
     assert used == [(0.1, False), (0.2, False), (0.3, False)]
 
 
-def test_every_pair_of_an_epoch_is_seen_once_also_of_the_same_source(config):
+def test_every_pair_of_an_epoch_is_seen_once_also_of_the_same_source(printed):
     training = dataclasses.replace(random_pairs(40, 0), source=np.repeat(np.arange(20), 2))
     seen = []
 
@@ -188,52 +164,56 @@ def test_every_pair_of_an_epoch_is_seen_once_also_of_the_same_source(config):
                 lambda module, given, _: seen.append(given[0]) if module.training else None
             )
 
-    config = dataclasses.replace(config, alignment_epochs=1)
+    config = dataclasses.replace(printed, alignment_epochs=1)
     fit = PaperRecipe().fitting({"training": training, "validation": random_pairs(8, 1)})
     list(fit(Spy(48, config), training, random_pairs(8, 1), config, 0))
     rows = torch.cat(seen)
     assert sorted(rows[:, 0].tolist()) == sorted(training.latents[0, :, 0].tolist())
 
 
-def test_it_learns_which_texts_and_spectra_belong_together(dataset, trained):
+def test_a_text_finds_the_spectra_that_fit_which_is_what_eq_1_asks_for(dataset, printed_bundle):
     rows = detections_of(dataset, split_by_source(dataset.n_sources)["test"])
-    spectra = trained.encode_spectra(dataset.counts[rows], dataset.exposure_s[rows]).shared
-    own = [dataset.summaries[kind] for kind in range(3)]
-    texts = trained.encode_summaries(own).shared
-    right = (spectra @ texts.T).argmax(axis=1) == dataset.source[rows] % 3
-    assert right.mean() > 0.7
+    spectra = printed_bundle.encode_spectra(dataset.counts[rows], dataset.exposure_s[rows]).shared
+    texts = printed_bundle.encode_summaries(dataset.summaries[:3]).shared
+    kind = dataset.source[rows] % 3
+    for of_kind, cosines in enumerate(texts @ spectra.T):
+        nearest = np.argsort(-cosines)[: (kind == of_kind).sum()]
+        assert (kind[nearest] == of_kind).mean() > 0.7
 
 
-def test_it_draws_shapes_again(dataset, trained):
+def test_it_draws_shapes_again(dataset, printed_bundle):
     counts = dataset.counts[:20]
-    drawn = trained.reconstruct(counts, dataset.exposure_s[:20])
+    drawn = printed_bundle.reconstruct(counts, dataset.exposure_s[:20])
     assert np.abs(drawn - min_max(counts)).mean() < 0.2
 
 
-def test_the_manifest_names_the_recipe(trained, config, tmp_path):
-    trained.save(tmp_path / "bundle")
+def test_the_manifest_names_the_recipe(printed_bundle, printed, tmp_path):
+    printed_bundle.save(tmp_path / "bundle")
     manifest = json.loads((tmp_path / "bundle" / MANIFEST).read_text())
     assert manifest["config"]["recipe"] == "paper"
     assert manifest["format_version"] == FORMAT_VERSION
     assert manifest["started_from"] is None
-    assert trained.manifest.config == config
+    assert printed_bundle.manifest.config == printed
 
 
 def test_a_bundle_gives_equal_vectors_after_saving_and_loading(
-    trained, dataset, embedder, tmp_path
+    printed_bundle, dataset, embedder, tmp_path
 ):
-    trained.save(tmp_path / "bundle")
+    printed_bundle.save(tmp_path / "bundle")
     loaded = load(tmp_path / "bundle", embedder)
     spectra = dataset.counts[:9], dataset.exposure_s[:9]
-    assert loaded.model_id == trained.model_id
+    assert loaded.model_id == printed_bundle.model_id
     for one, other in (
-        (trained.encode_spectra(*spectra), loaded.encode_spectra(*spectra)),
-        (trained.encode_summaries(dataset.summaries), loaded.encode_summaries(dataset.summaries)),
-        (trained.encode_question("hard"), loaded.encode_question("hard")),
+        (printed_bundle.encode_spectra(*spectra), loaded.encode_spectra(*spectra)),
+        (
+            printed_bundle.encode_summaries(dataset.summaries),
+            loaded.encode_summaries(dataset.summaries),
+        ),
+        (printed_bundle.encode_question("hard"), loaded.encode_question("hard")),
     ):
         assert np.array_equal(one.own, other.own)
         assert np.array_equal(one.shared, other.shared)
-        assert one.shared.shape[1] == trained.shared_width == 2 * 8
+        assert one.shared.shape[1] == printed_bundle.shared_width == 2 * 8
         assert np.allclose(np.linalg.norm(one.shared, axis=1), 1, atol=1e-5)
 
 
@@ -252,27 +232,27 @@ class InterruptedTrainingError(Exception):
     ("stage", "done"), [("training the autoencoder", 20), ("training the alignment", 45)]
 )
 def test_an_interrupted_training_goes_on_to_the_same_bundle(
-    dataset, config, make_embedder, trained, tmp_path, stage, done
+    dataset, printed, make_embedder, printed_bundle, tmp_path, stage, done
 ):
     def stop(found_stage, found_done, _total):
         if (found_stage, found_done) == (stage, done):
             raise InterruptedTrainingError
 
     with pytest.raises(InterruptedTrainingError):
-        train(dataset, make_embedder(), config, stop, checkpoints=tmp_path)
-    again = train(dataset, make_embedder(), config, checkpoints=tmp_path)
-    assert again.model_id == trained.model_id
+        train(dataset, make_embedder(), printed, stop, checkpoints=tmp_path)
+    again = train(dataset, make_embedder(), printed, checkpoints=tmp_path)
+    assert again.model_id == printed_bundle.model_id
 
 
-def test_it_does_not_begin_with_an_autoencoder_of_our_recipe(dataset, config, embedder, bundle):
+def test_it_does_not_begin_with_an_autoencoder_of_our_recipe(dataset, printed, embedder, bundle):
     with pytest.raises(BundleError, match="'recipe': 'ours'"):
-        train(dataset, embedder, config, start=bundle)
+        train(dataset, embedder, printed, start=bundle)
 
 
-def test_it_is_evaluated_as_any_other_model(dataset, trained):
+def test_it_is_evaluated_as_any_other_model(dataset, printed_bundle):
     rng = np.random.default_rng(0)
     known = {**dataset.variables, "powlaw_gamma": rng.normal(size=len(dataset))}
-    representations = represent(dataclasses.replace(dataset, variables=known), trained)
+    representations = represent(dataclasses.replace(dataset, variables=known), printed_bundle)
     found = evaluate(representations, figures=False)
     assert found.spectrum_to_text.overall.candidates == 9
     assert set(found.mean_ratio) >= {"spectrum", "text", "shared_spectrum", "both", "moe"}

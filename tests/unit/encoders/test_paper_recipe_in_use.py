@@ -1,12 +1,12 @@
 """A bundle of the paper's recipe fills a store and answers as any other does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from common.errors import InputError
 from common.records import Summary
-from encoders.config import RecipeName, config_of
-from encoders.training import train
 from search.app import build_services
 from search.results import Arrange
 from search.settings import SearchSettings
@@ -19,32 +19,23 @@ class NoSummarizer:
         return [Summary(title, abstract, abstract, "extractive") for title, abstract in texts]
 
 
-@pytest.fixture(scope="module")
-def bundle(dataset, words):
-    config = config_of(
-        RecipeName.PAPER,
-        width=16,
-        encoder_layers=1,
-        autoencoder_epochs=15,
-        autoencoder_batch=16,
-        hidden=32,
-        shared=8,
-        members=2,
-        candidates=2,
-        alignment_epochs=40,
-        alignment_batch=16,
-        alignment_learning_rate=1e-2,
-    )
-    return train(dataset, words, config)
+def with_values(dataset):
+    """Return the dataset with its variables in the catalogue rows, as datasets read have them."""
+    values = dataset.variables["hard_hs"].tolist()
+    detections = [
+        replace(detection, variables={"hard_hs": value})
+        for detection, value in zip(dataset.detections, values, strict=True)
+    ]
+    return replace(dataset, detections=detections)
 
 
 @pytest.fixture(scope="module")
-def services(dataset, bundle, tmp_path_factory):
+def services(dataset, printed_bundle, tmp_path_factory):
     store = EmbeddedStore(tmp_path_factory.mktemp("data") / "store")
-    with Pipeline(store, bundle, NoSummarizer()) as pipeline:
-        outcomes = list(pipeline.ingest_dataset(dataset))
+    with Pipeline(store, printed_bundle, NoSummarizer()) as pipeline:
+        outcomes = list(pipeline.ingest_dataset(with_values(dataset)))
         assert {outcome.status for outcome in outcomes} == {"ingested"}
-        yield build_services(store, bundle, SearchSettings())
+        yield build_services(store, printed_bundle, SearchSettings())
 
 
 def kinds(page, dataset):
@@ -69,10 +60,10 @@ def test_variables_are_estimated_from_neighbours(services, dataset):
     assert found.value == pytest.approx(1, abs=0.4)
 
 
-def test_a_vector_must_have_the_width_of_all_members_side_by_side(services, bundle):
-    width = bundle.shared_width
+def test_a_vector_must_have_the_width_of_all_members_side_by_side(services, printed_bundle):
+    width = printed_bundle.shared_width
     vector = np.ones(width, dtype=np.float32) / width**0.5
-    model = bundle.model_id
+    model = printed_bundle.model_id
     assert services.search.by_vector(vector, model, "detections").hits
     with pytest.raises(InputError, match=f"{width} numbers"):
         services.search.by_vector(vector[:8], model, "detections")
