@@ -6,9 +6,9 @@ clusters, Sun 2012 (2012NJPh...14d5004S); tidal disruptions, Saxton et al. 2020
 (2020SSRv..216...85S).
 """
 
-from ingest.simulation.kind import Kind
+from ingest.simulation.kind import Absorbed, Kind
 
-_AGN = {"log_nh": (20.4, 0.25)}
+_AGN: Absorbed = {"log_nh": (20.4, 0.25)}
 
 EXTRAGALACTIC: tuple[Kind, ...] = (
     Kind("agn", "AGN", 13.4, **_AGN, log_luminosity=(43.3, 0.7), gamma=(1.8, 0.25),

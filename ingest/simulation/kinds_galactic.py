@@ -6,11 +6,11 @@ Preibisch et al. 2005 (2005ApJS..160..401P); white dwarfs, Mukai 2017 (2017PASP.
 magnetars, Olausen & Kaspi 2014 (2014ApJS..212....6O); remnants, Vink 2012 (2012A&ARv..20...49V).
 """
 
-from ingest.simulation.kind import Kind
+from ingest.simulation.kind import Kind, Located
 
-_GALACTIC = {"distance": (1.5e3, 1.2e4)}
-_NEARBY = {"distance": (2.5e6, 2e7)}
-_CENTRE = {"distance": (7.6e3, 8.6e3)}
+_GALACTIC: Located = {"distance": (1.5e3, 1.2e4)}
+_NEARBY: Located = {"distance": (2.5e6, 2e7)}
+_CENTRE: Located = {"distance": (7.6e3, 8.6e3)}
 
 BINARIES: tuple[Kind, ...] = (
     Kind("neutron_star_binary", "LMXB", 0.7, (21.5, 0.35), (36.6, 0.8), **_GALACTIC,

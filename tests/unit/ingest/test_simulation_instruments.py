@@ -190,7 +190,7 @@ def test_calibration_error_is_an_option():
     exact_again = simulate(200, 5)
     np.testing.assert_array_equal(exact.counts, exact_again.counts)
     assert np.any(exact.counts != wrong.counts)
-    with pytest.raises(InputError, match="calibration error of 1.5: give a number from 0 to 1"):
+    with pytest.raises(InputError, match=r"calibration error of 1\.5: give a number from 0 to 1"):
         simulate(10, 0, calibration_error=1.5)
 
 
