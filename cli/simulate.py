@@ -19,6 +19,8 @@ from ingest.simulation.population import PopulationName
 if TYPE_CHECKING:
     from ingest.simulation.comparison import Comparison
 
+_WIDTH = 100  # of the table of a comparison: its numbers are not to be cut off
+
 
 def simulate(
     out: Annotated[
@@ -81,7 +83,8 @@ def simulate(
         compared = compare_populations(dataset.detections, catalogue.detections, compare.name)
         document["compared"] = [asdict(one) for one in compared]
         if not as_json:
-            answers.print(_table(compared, f"{len(dataset):,} simulated, {compare.name}"))
+            table = _table(compared, f"{len(dataset):,} simulated, {compare.name}")
+            answers.print(table, width=_WIDTH)
     if as_json:
         print_json(document)
 

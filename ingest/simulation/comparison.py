@@ -77,18 +77,22 @@ def compare(
     compared = []
     for name in COMPARED:
         limit = FITTED_COUNTS if name.startswith(_FITTED) else MIN_COUNTS
-        values = [
+        simulated_values, observed_values = (
             column[name][(column[COUNTS] >= limit) & np.isfinite(column[name])]
             for column in (ours, theirs)
-        ]
-        if min(map(len, values)) < MIN_VALUES:
+        )
+        if min(len(simulated_values), len(observed_values)) < MIN_VALUES:
             continue
         compared.append(
             Comparison(
-                name,
-                float(ks_2samp(*values, method="asymp").statistic),
-                *(_percentiles(column) for column in values),
-                *(len(column) for column in values),
+                variable=name,
+                distance=float(
+                    ks_2samp(simulated_values, observed_values, method="asymp").statistic
+                ),
+                simulated=_percentiles(simulated_values),
+                observed=_percentiles(observed_values),
+                n_simulated=len(simulated_values),
+                n_observed=len(observed_values),
             )
         )
     if not compared:

@@ -1,8 +1,22 @@
 """What a kind of source is: the ranges from which the parameters of its members are drawn."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 Range = tuple[float, float]
+
+
+class Absorbed(TypedDict):
+    """The absorption that many kinds share."""
+
+    log_nh: Range
+
+
+class Located(TypedDict):
+    """The distances that many kinds share."""
+
+    distance: Range
+
 
 NORMAL = frozenset({"log_nh", "log_nhz", "gamma", "log_luminosity"})  # (mean, deviation)
 LOG_UNIFORM = frozenset(

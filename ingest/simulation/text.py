@@ -78,7 +78,8 @@ def describe(
 
 @cache
 def _phrases() -> Mapping[str, Any]:
-    here, phrases = files("ingest.simulation"), {}
+    here = files("ingest.simulation")
+    phrases: dict[str, Any] = {}
     for name in ("phrases", "phrases_classes", "phrases_kinds"):
         text = here.joinpath(f"{name}.toml").read_text(encoding="utf-8")
         phrases |= tomllib.loads(text)
