@@ -61,10 +61,10 @@ def calibrate_bundle(
         None where ``dataset`` has too few detections.
     """
     from encoders.calibrate import FEWEST, calibrate
-    from encoders.calibrate_on import calibrate_on
+    from encoders.calibrate_on import calibrate_on, some_of
     from encoders.evaluation.representations import represent
 
-    beside = represent(dataset, bundle, progress)
+    beside = represent(dataset if real is None else some_of(dataset), bundle, progress)
     if min(len(beside.split[part]) for part in ("train", "validation")) < FEWEST:
         return None
     if real is None:
