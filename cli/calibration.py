@@ -16,10 +16,6 @@ if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
     from encoders.bundle import ModelBundle
 
 
-MOST_SOURCES = 4000
-"""Sources of a dataset that a bundle is calibrated on: more take hours to embed."""
-
-
 def read_real(path: Path) -> Dataset:
     """Read the detections of a dataset that have real values.
 
@@ -65,10 +61,10 @@ def calibrate_bundle(
         None where ``dataset`` has too few detections.
     """
     from encoders.calibrate import FEWEST, calibrate
-    from encoders.calibrate_on import calibrate_on
+    from encoders.calibrate_on import calibrate_on, some_of
     from encoders.evaluation.representations import represent
 
-    beside = represent(dataset.first_sources(MOST_SOURCES), bundle, progress)
+    beside = represent(some_of(dataset), bundle, progress)
     if min(len(beside.split[part]) for part in ("train", "validation")) < FEWEST:
         return None
     if real is None:

@@ -229,7 +229,7 @@ class Dataset:
             detections=[self.detections[row] for row in rows.tolist()],
             texts=[text for text in self.texts if text.source is None or text.source < n],
             concepts=None if self.concepts is None else self.concepts[rows],
-            parts=[part_of_source[source] for source in range(n)],
+            parts=[part_of_source[source] for source in range(int(self.source[rows].max()) + 1)],
         )
 
     def check_may_be_learnt_from(self) -> None:

@@ -7,7 +7,7 @@ from common.calibration import Calibration, Origin, VariableRule
 from common.errors import InputError
 from common.representations import Representations
 from encoders.calibrate import calibrate
-from encoders.calibrate_on import calibrate_on, widening
+from encoders.calibrate_on import calibrate_on, some_of, widening
 from encoders.intervals import Residuals, bounds_of, envelope, on_other_half, stretch, widened
 
 N_REAL, N_SIMULATED = 600, 3000
@@ -210,3 +210,14 @@ def test_a_widened_interval_of_90_percent_still_holds_that_of_68():
     )  # fmt: skip
     wide = widened(rule, {"68": 2.0, "90": 1.0})
     assert wide.interval == {"68": (-2.0, 2.0), "90": (-2.0, 2.0)}
+
+
+def test_some_of_a_dataset_keeps_each_source_whole_and_in_its_part(dataset):
+    few = some_of(dataset, 31)  # the 60 sources have two detections each
+    assert len(few) == 30
+    assert few.n_sources == 15
+    assert len(few.texts) == 15
+    whole = dataset.split()
+    for part, sources in few.split().items():
+        assert sources.tolist() == [one for one in whole[part].tolist() if one < 15]
+    assert some_of(dataset) is dataset

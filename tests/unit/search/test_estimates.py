@@ -162,3 +162,34 @@ def test_a_filter_that_restricts_nothing_is_no_part_of_the_store(known):
     bare = estimator.estimate(known.subject(0))
     assert estimator.estimate(known.subject(0), query_filter=DetectionFilter()) == bare
     assert bare.nearness is not None
+
+
+def test_an_interval_says_whether_anybody_has_compared_it_with_the_sky(known):
+    given = calibration()
+    real = given.origins[0].model_copy(update={"made_from": "fits", "simulated": False})
+    rules = dict(given.spectrum_only.variables)
+    rules["hard_hs"] = rules["hard_hs"].model_copy(update={"made_from": "fits", "simulated": False})
+    both = given.model_copy(
+        update={
+            "origins": (real, *given.origins),
+            "widened": {"68": 1.5, "90": 1.25},
+            "spectrum_only": given.spectrum_only.model_copy(update={"variables": rules}),
+        }
+    )
+    found = Estimator(known.store, both).estimate(known.subject(7))
+    by_sky, by_simulation = (found.estimates[name] for name in ("hard_hs", "apec_z"))
+    assert (by_sky.interval_simulated, by_simulation.interval_simulated) == (False, True)
+    assert by_sky.calibrated_on == "fits: 200 observed detections of 100 sources"
+    assert by_simulation.calibrated_on == given.in_words()
+    assert found.estimates["powlaw_nh"].interval_simulated is None
+    assert any(
+        note.startswith("intervals of apec_z rest on simulated values, widened 1.5 times (68%)")
+        for note in found.notes
+    )
+
+
+def test_intervals_that_all_rest_on_simulations_say_so_once(known):
+    found = Estimator(known.store, calibration()).estimate(known.subject(7))
+    assert [note for note in found.notes if "simulated" in note] == [
+        "all intervals rest on simulated values: they may hold fewer real ones than they say"
+    ]
