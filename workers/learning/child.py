@@ -31,7 +31,9 @@ def main() -> int:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Not sys.stdin: a thread that waits in its buffer makes the interpreter abort when it ends.
+    while os.read(0, 1):
+        pass
     os._exit(FAILED)
 
 
