@@ -84,7 +84,7 @@ def simulate(
         document["compared"] = [asdict(one) for one in compared]
         if not as_json:
             table = _table(compared, f"{len(dataset):,} simulated, {compare.name}")
-            answers.print(table, width=_WIDTH)
+            answers.print(table)
     if as_json:
         print_json(document)
 
@@ -95,6 +95,7 @@ def _table(compared: "list[Comparison]", title: str) -> Table:
         caption="distance: Kolmogorov-Smirnov, 0 to 1; values: 16th, 50th, 84th percentile",
         box=None,
         padding=(0, 1, 0, 0),
+        width=_WIDTH,
     )
     table.add_column("variable", no_wrap=True)
     for heading in ("distance", "simulated", "number", "table", "number"):
