@@ -1,7 +1,7 @@
 """Concepts and topic of a text, read from its sentences.
 
 A small net gives the probability of each of `common.concepts.CONCEPTS`: every sentence is read by
-itself, what they say is added up, and the title is looked at apart, as it says what a text is about.
+itself, what they say is added up, and the title is looked at apart, as it tells what a text is on.
 Another net, smaller still, tells whether a text is about X-ray sources at all. Beside the first
 stand the rules of `common.concept_rules`: each reads what the other overlooks.
 """
