@@ -22,8 +22,6 @@ class TextConceptsConfig:
     components: int = 256
     """Principal components of the sentence embeddings that the nets see."""
     hidden: int = 128
-    heads: int = 4
-    """Attentions over the sentences."""
     members: int = 2
     topic_hidden: int = 48
     rules_share: float = 0.5
@@ -34,7 +32,7 @@ class TextConceptsConfig:
     dropped_titles: float = 0.3
     templates: int = 5000
     """Short texts written for training, of which repetitions are left out."""
-    template_share: float = 0.5
+    template_share: float = 0.7
     """Part of the templates among what a batch is drawn from."""
     epochs: int = 30
     patience: int = 6
