@@ -53,7 +53,8 @@ def mix_simulated(
     wanted = round(n_paired(dataset, "train") * share / (1 - share))
     if not wanted:
         return dataset
-    n = min(round(wanted * _DETECTIONS_PER_SOURCE) + 1, MAX_DETECTIONS)
+    # Sources have 1 to 6 detections: with a few more it is hardly ever too few sources.
+    n = min(round(wanted * _DETECTIONS_PER_SOURCE + 4 * wanted**0.5) + 6, MAX_DETECTIONS)
     more = simulate(n, (seed + _SEEDS_AWAY) % (MAX_SEED + 1), progress)
     added = min(wanted, more.n_sources)
     rows = detections_of(more, np.arange(added))

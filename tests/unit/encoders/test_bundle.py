@@ -93,7 +93,7 @@ def test_encoding_nothing_gives_no_rows(bundle):
 
 
 def test_each_text_has_a_probability_of_being_about_x_ray_sources(bundle, dataset):
-    probability = bundle.encode_summaries(summaries_of(dataset)).topic_probability
+    probability = bundle.encode_summaries(summaries_of(dataset)[:20]).topic_probability
     assert probability.shape == (20,)
     assert probability.dtype == np.float32
     assert ((probability >= 0) & (probability <= 1)).all()
@@ -120,13 +120,8 @@ def test_reconstructed_shapes_are_close_to_those_of_the_spectra(bundle, spectra)
 
 
 def test_the_order_of_sentences_after_the_title_does_not_matter(bundle):
-    title = "A source."
-    one = Summary(
-        f"{title} It is soft. It is a star.", "The spectrum is hard.", "No more.", "given"
-    )
-    other = Summary(
-        f"{title} It is a star. It is soft.", "No more.", "The spectrum is hard.", "given"
-    )
+    one = Summary("A star. It is soft. It is red.", "The spectrum is hard.", "Nothing.", "given")
+    other = Summary("A star. It is red. It is soft.", "Nothing.", "The spectrum is hard.", "given")
     vectors = bundle.encode_summaries([one, other]).shared
     assert np.allclose(vectors[0], vectors[1], atol=1e-5)
 

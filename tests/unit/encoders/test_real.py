@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from common.calibration import Calibration, RuleSet, VariableRule
+from common.calibration import Calibration, Origin, RuleSet, VariableRule
 from common.corpus import CorpusText, is_held_out
 from common.dataset import Dataset, Question, Text
 from common.errors import InputError
@@ -241,14 +241,15 @@ def calibration(low, high):
     rule = VariableRule(
         representations=("shared_spectrum",), k=3, average="mean", expert="spectrum",
         smallest_spread=0.0, interval={"68": (low, high), "90": (2 * low, 2 * high)},
-        coverage={"68": 0.7, "90": 0.9}, width={"68": 1.0, "90": 2.0}, n=100,
+        coverage={"68": 0.7, "90": 0.9}, width={"68": 1.0, "90": 2.0}, n=100, made_from="here", simulated=True,
     )  # fmt: skip
     rules = RuleSet(
         variables={"bb_kt": rule, "flux_significance_b": rule}, classes=None,
         near=(0.0, 1.0), near_k=1,
     )  # fmt: skip
     return Calibration(
-        model_id="by-kind", made_from="here", simulated=True, n_detections=100, n_sources=100,
+        model_id="by-kind",
+        origins=(Origin(made_from="here", simulated=True, n_detections=100, n_sources=100),),
         with_text=None, spectrum_only=rules,
     )  # fmt: skip
 

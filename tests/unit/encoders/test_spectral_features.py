@@ -12,6 +12,7 @@ from encoders.spectral_features import (
 )
 
 N_LINES = len(LINES_KEV)
+N_FINE = 100  # bins of 75 eV come last
 
 
 def flat(total=40_000.0):
@@ -20,11 +21,11 @@ def flat(total=40_000.0):
 
 def excesses(counts):
     """What stands out at each line, by how many deviations, as a signed logarithm."""
-    return spectral_features(counts)[0, -2 * N_LINES : -N_LINES]
+    return spectral_features(counts)[0, -2 * N_LINES - N_FINE : -N_LINES - N_FINE]
 
 
 def quantiles(counts):
-    end = N_FEATURES - 2 * N_LINES - 1
+    end = N_FEATURES - N_FINE - 2 * N_LINES - 1
     return spectral_features(counts)[0, end - len(QUANTILES) : end].numpy()
 
 
