@@ -114,7 +114,7 @@ def _write(
     rng: np.random.Generator,
 ) -> str:
     def one_of(words: Sequence[str]) -> str:
-        return words[rng.integers(len(words))]
+        return words[int(rng.integers(len(words)))]
 
     words = {}
     attributes = said
@@ -133,7 +133,7 @@ def _targets(text: str, said: Sequence[str]) -> Float32Array:
     targets = np.zeros(N_CONCEPTS, dtype=np.float32)
     targets[[_ROW[name] for name in said]] = 1.0
     told = read_concepts(text)
-    return np.maximum(imply(targets), np.where(told >= CLEAR, told, 0)).astype(np.float32)
+    return np.asarray(np.maximum(imply(targets), np.where(told >= CLEAR, told, 0)), np.float32)
 
 
 def _with_article(thing: str) -> str:

@@ -25,6 +25,7 @@ VALIDATION_PART: Final = 10  # one text in so many is kept to stop by and to cal
 HELD_OUT_TEMPLATES: Final = 800
 ABSENT_FROM_TEMPLATE: Final = 0.4  # weight of the attributes that a template does not say
 SIMULATED_PART: Final = 0.5  # simulated texts drawn for each text of the corpus
+SIMULATED_FOR_TOPIC: Final = 600
 LEAST_EPOCH: Final = 2000
 LOWEST_PRIOR: Final = 0.01
 _STAGE: Final = "training text concepts"
@@ -125,7 +126,9 @@ def fit_text_concepts(
         ):
             progress(_STAGE, number * config.epochs + epoch + 1, total)
     progress(_STAGE, total, total)  # validation may have ended it sooner
-    _fit_topic(model, texts, learnt, corpus[validation], config)
+    # Written summaries have a style of their own: without some of them all real texts come first.
+    some = of_simulated[:: max(1, len(of_simulated) // SIMULATED_FOR_TOPIC)]
+    _fit_topic(model, texts, np.concatenate([learnt, some]), corpus[validation], config)
     model.eval()
     probabilities, _ = model.probabilities([text.summary for text in every], embedded)
     on_topic = texts.topic.numpy()[: len(corpus)] > 0.5

@@ -89,7 +89,8 @@ def _quantiles(counts: Tensor, total: Tensor) -> Tensor:
     height = (counts.double() / total.double()).gather(1, above).clamp_min(1e-12)
     part = (1 - (there - wanted) / height).clamp(0, 1)  # of the bin in which it is reached
     step = BIN_EDGES_KEV[1] - BIN_EDGES_KEV[0]
-    return (BIN_EDGES_KEV[0] + (above + part) * step).float()
+    energies_kev: Tensor = BIN_EDGES_KEV[0] + (above + part) * step
+    return energies_kev.float()
 
 
 @cache
