@@ -5,6 +5,7 @@ on its own detections; the latter counts there. ``encoders.calibrate`` makes it,
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +23,9 @@ Level = Literal["68", "90"]
 LEVELS: tuple[Level, ...] = ("68", "90")
 Representation = Literal["spectrum", "text", "shared_spectrum", "shared_text", "both"]
 Average = Literal["mean", "median", "distance-weighted mean"]
+OUTSIDE = 0.01
+"""A spectrum is outside when fewer calibration detections lie as far from their neighbours."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -121,8 +125,13 @@ class RuleSet(_Record):
     classes: ClassRule | None
     near: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=2)
     """Quantiles, evenly spaced from 0 to 1, of the distance to the `near_k`-th neighbour in
-    representation ``spectrum``; with several kinds of detections the largest of each."""
+    representation ``spectrum`` over its scale; with several kinds of detections the largest of
+    each."""
     near_k: int = Field(ge=1, le=1000)
+    near_counts: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    """Where bins of the neighbours' median counts begin; none: the scale is 1."""
+    near_scale: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Scale of each bin: faint spectra scatter more, or less, than bright ones."""
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
@@ -130,7 +139,19 @@ class RuleSet(_Record):
             raise ValueError(f"unknown variables {', '.join(sorted(unknown))}")
         if any(b < a for a, b in pairwise(self.near)):
             raise ValueError("near must not decrease")
+        if len(self.near_counts) != len(self.near_scale):
+            raise ValueError("near_counts and near_scale must have the same length")
+        if any(b <= a for a, b in pairwise(self.near_counts)):
+            raise ValueError("near_counts must increase")
         return self
+
+    def scale_at(self, counts: float | None) -> float:
+        """Return the scale of distances to neighbours of these median counts; None: not known."""
+        if not self.near_scale:
+            return 1.0
+        if counts is None:
+            return max(self.near_scale)
+        return self.near_scale[max(bisect_right(self.near_counts, counts) - 1, 0)]
 
 
 class Calibration(_Record):

@@ -7,32 +7,27 @@ spread (`crepes.ConformalPredictiveSystem`), so they are wider where neighbours 
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
-import numpy.typing as npt
 
 from common.calibration import Calibration, ClassRule, Origin, RuleSet, VariableRule
 from common.errors import InputError
 from common.ports import Float32Array, Progress, no_progress
 from common.representations import Representations
 from encoders.evaluation.neighbours import NeighbourSearch
+from encoders.nearness import Distances, nearness_of
 from encoders.neighbour_rules import (
     MOST_NEIGHBOURS,
     Asked,
     class_rule,
-    rounded,
     variable_rule,
 )
-
-FloatArray = npt.NDArray[np.float64]
 
 OF_SPECTRUM = ("spectrum", "shared_spectrum")
 
 FEWEST = 100
 """Detections to calibrate on with a value: below, a variable is not calibrated."""
-
-K_NEAR = 10
-_N_NEAR = 201
 
 
 def calibrate(representations: Representations, progress: Progress = no_progress) -> Calibration:
@@ -84,11 +79,6 @@ def calibrate(representations: Representations, progress: Progress = no_progress
     )
 
 
-def quantiles_of(farthest: FloatArray) -> FloatArray:
-    """Return evenly spaced quantiles of distances to the `K_NEAR`-th neighbour."""
-    return np.asarray(np.quantile(farthest, np.linspace(0, 1, _N_NEAR)), dtype=np.float64)
-
-
 def unit_length(x: Float32Array) -> Float32Array:
     """Return rows of unit length, as the store compares them."""
     return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True), dtype=np.float32)
@@ -112,12 +102,9 @@ def _rule_set(
             near = {name: found[name] for name in names}
             rules[variable] = variable_rule([near], values, Asked(origin, rows, given.source[rows]))
         progress(stage, done, len(given.variables))
-    farthest = search.among(train, held_out)["spectrum"].distance[:, K_NEAR - 1]
+    usual = nearness_of([Distances.of(search.among(train, held_out)["spectrum"], given.counts)])
     return RuleSet(
-        variables=rules,
-        classes=_class_rule(given, origin, search, names),
-        near=rounded(quantiles_of(farthest)),
-        near_k=K_NEAR,
+        variables=rules, classes=_class_rule(given, origin, search, names), **asdict(usual)
     )
 
 

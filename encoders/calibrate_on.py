@@ -7,7 +7,7 @@ bounds hold with neighbours of either kind.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
@@ -27,18 +27,18 @@ from common.errors import InputError
 from common.estimation import SPREAD_NEIGHBOURS
 from common.ports import Progress, no_progress
 from common.representations import Representations
-from encoders.calibrate import FEWEST, K_NEAR, OF_SPECTRUM, calibrate, quantiles_of, unit_length
+from encoders.calibrate import FEWEST, OF_SPECTRUM, calibrate, unit_length
 from encoders.evaluation.coverage import catalogue_values
 from encoders.evaluation.folds import Fold, make_folds
 from encoders.evaluation.neighbours import Nearest, NeighbourSearch
 from encoders.intervals import stretch, widened
+from encoders.nearness import K_NEAR, Distances, Nearness, nearness_of
 from encoders.neighbour_rules import (
     MOST_NEIGHBOURS,
     Asked,
     Near,
     class_rule,
     residuals_of,
-    rounded,
     variable_rule,
 )
 
@@ -106,15 +106,15 @@ def calibrate_on(
             "the catalogue values of more detections"
         )
     factor = widening(needed)
-    near = both.near(base.spectrum_only.near)
+    usual = both.usual()
     classes = both.class_rule()
     told = base.with_text
     return Calibration(
         model_id=base.model_id,
         origins=(both.origin, *base.origins),
         widened=factor,
-        with_text=_joined(told, rules, classes, near, factor) if told else None,
-        spectrum_only=_joined(base.spectrum_only, rules, classes, near, factor),
+        with_text=_joined(told, rules, classes, usual, factor) if told else None,
+        spectrum_only=_joined(base.spectrum_only, rules, classes, usual, factor),
     )
 
 
@@ -202,8 +202,10 @@ class _Both:
         Values of all.
     folds : sequence of Fold
         Of the real ones.
-    train : ndarray of int64
-        Rows of the simulated ones that may be neighbours.
+    counts : ndarray of float64
+        Counts of all.
+    train, held_out : ndarray of int64
+        Rows of the simulated ones that may be neighbours, and of their validation split.
     search : NeighbourSearch
         Among all.
     """
@@ -214,7 +216,9 @@ class _Both:
     source_class: Sequence[tuple[str, ...]]
     variables: Mapping[str, FloatArray]
     folds: Sequence[Fold]
+    counts: FloatArray
     train: IntArray
+    held_out: IntArray
     search: NeighbourSearch
 
     @classmethod
@@ -245,7 +249,9 @@ class _Both:
                 for name, values in simulated.variables.items()
             },
             folds=make_folds(real, "cross-validated by source", K_NEAR, seed=0),
+            counts=np.concatenate([real.counts, simulated.counts]),
             train=n + simulated.split["train"],
+            held_out=n + simulated.split["validation"],
             search=NeighbourSearch(unit, MOST_NEIGHBOURS),
         )
 
@@ -272,14 +278,11 @@ class _Both:
             kinds.append(self.search.among(train, self.asked(known).rows))
         return kinds
 
-    def near(self, simulated: Sequence[float]) -> tuple[float, ...]:
-        """Return the largest distances: simulated to simulated, real to real and to simulated."""
+    def usual(self) -> Nearness:
+        """Return how far is usual: simulated in simulated, real in real and in simulated ones."""
         everyone = np.ones(len(self.source_class), dtype=np.bool_)
-        farthest = [
-            quantiles_of(near["spectrum"].distance[:, K_NEAR - 1])
-            for near in self.neighbours(everyone)
-        ]
-        return rounded(np.max([np.array(simulated), *farthest], axis=0))
+        kinds = [self.search.among(self.train, self.held_out), *self.neighbours(everyone)]
+        return nearness_of([Distances.of(near["spectrum"], self.counts) for near in kinds])
 
     def class_rule(self) -> ClassRule | None:
         """Return the rule of the real ones' classes, None where too few are known."""
@@ -293,7 +296,7 @@ def _joined(
     base: RuleSet,
     rules: Mapping[str, VariableRule],
     classes: ClassRule | None,
-    near: tuple[float, ...],
+    usual: Nearness,
     factor: dict[Level, float],
 ) -> RuleSet:
     """Return a set with real rules where there are some, and the widened simulated ones."""
@@ -303,8 +306,7 @@ def _joined(
     return RuleSet(
         variables={**rules, **rest},
         classes=classes or base.classes,
-        near=near,
-        near_k=base.near_k,
+        **asdict(usual),
     )
 
 

@@ -79,7 +79,7 @@ class Classifier:
         )[using]
         like = (
             neighbourhoods(
-                self._store, subject, {SPECTRUM: rules.near_k}, {SPECTRUM: ["key"]}, query_filter
+                self._store, subject, {SPECTRUM: rules.near_k}, {SPECTRUM: ["counts"]}, query_filter
             )[SPECTRUM]
             if rules and not query_filter
             else None

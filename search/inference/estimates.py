@@ -186,7 +186,7 @@ def _limits(rules: Mapping[str, _Rule], calibrated: RuleSet | None) -> dict[str,
 def _fields(rules: Mapping[str, _Rule], representation: str) -> list[str]:
     """Return the payload fields to read of neighbours in a representation."""
     wanted = [name for name, rule in rules.items() if representation in rule.representations]
-    return [*_NAMES, *wanted]
+    return [*_NAMES, *(["counts"] if representation == SPECTRUM else []), *wanted]
 
 
 def _known(near: Neighbourhood, fields: Sequence[str]) -> _Known:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from qdrant_client import models
 
-from common.calibration import Calibration, RuleSet
+from common.calibration import OUTSIDE, Calibration, RuleSet
 from common.errors import InvalidQueryError
 from common.estimation import distances
 from search.filters import DetectionFilter, restriction
@@ -24,8 +24,7 @@ MAX_NEIGHBOURS = 1000
 FEW = 200
 """So many points are asked for in addition and left out here: where only some points have a vector,
 any filter makes the engine look at all points, which took three to four times as long."""
-OUTSIDE = 0.01
-"""A subject is outside when fewer calibration detections lie as far from their neighbours."""
+_COUNTS = "counts"
 
 NO_CALIBRATION = (
     "no calibration: there are no intervals and no calibrated probabilities; run "
@@ -177,20 +176,23 @@ def nearness(rules: RuleSet | None, near: Neighbourhood | None) -> float | None:
     rules : RuleSet or None
         With the distances met in the calibration.
     near : Neighbourhood or None
-        Neighbours in representation ``spectrum``.
+        Neighbours in representation ``spectrum``, with their ``counts``.
 
     Returns
     -------
     float or None
-        0 for a subject farther than all of them, or with too few neighbours to say otherwise;
-        None without a calibration.
+        Among those whose neighbours are as bright. 0 for a subject farther than all of them, or
+        with too few neighbours to say otherwise; None without a calibration.
     """
     if rules is None or near is None:
         return None
     if len(near.distance) < rules.near_k:
         return 0.0
     known = np.linspace(0, 1, len(rules.near))
-    return float(1 - np.interp(near.distance[rules.near_k - 1], rules.near, known))
+    counts = [near.payload(place).get(_COUNTS) for place in range(rules.near_k)]
+    given = [float(one) for one in counts if one is not None]
+    scale = rules.scale_at(float(np.median(given)) if given else None)
+    return float(1 - np.interp(near.distance[rules.near_k - 1] / scale, rules.near, known))
 
 
 def is_outside(near: float | None) -> bool:

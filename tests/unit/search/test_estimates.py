@@ -193,3 +193,12 @@ def test_intervals_that_all_rest_on_simulations_say_so_once(known):
     assert [note for note in found.notes if "simulated" in note] == [
         "all intervals rest on simulated values: they may hold fewer real ones than they say"
     ]
+
+
+def test_nearness_is_judged_among_those_whose_neighbours_are_as_bright(known):
+    """The neighbours' counts are not known here, so the largest scale counts."""
+    subject = known.subject(7)
+    strict = calibration(near_counts=(0.0, 100.0), near_scale=(0.01, 0.02))
+    lenient = calibration(near_counts=(0.0, 100.0), near_scale=(0.01, 100.0))
+    assert Estimator(known.store, strict).estimate(subject).outside
+    assert not Estimator(known.store, lenient).estimate(subject).outside
