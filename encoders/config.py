@@ -34,8 +34,8 @@ class TextConceptsConfig:
     """Short texts written for training, of which repetitions are left out."""
     template_share: float = 0.7
     """Part of the templates among what a batch is drawn from."""
-    epochs: int = 30
-    patience: int = 6
+    epochs: int = 80
+    patience: int = 10
     batch: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
