@@ -109,7 +109,7 @@ def residuals_of(rule: VariableRule, near: Near, values: FloatArray, rows: IntAr
     rows : ndarray of int64, shape (n,)
         The detections.
     """
-    given = {name: near[name] for name in rule.representations}
+    given: dict[str, Nearest] = {name: near[name] for name in rule.representations}
     estimate = apply(_rule_of(rule), estimate_all(given, values, [rule.k]))
     pool = _pool(near, values, rule.representations)
     return Residuals(values[rows] - estimate, spread(pool, rule.smallest_spread))
