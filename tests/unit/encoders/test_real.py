@@ -241,7 +241,8 @@ def calibration(low, high):
     rule = VariableRule(
         representations=("shared_spectrum",), k=3, average="mean", expert="spectrum",
         smallest_spread=0.0, interval={"68": (low, high), "90": (2 * low, 2 * high)},
-        coverage={"68": 0.7, "90": 0.9}, width={"68": 1.0, "90": 2.0}, n=100, made_from="here", simulated=True,
+        coverage={"68": 0.7, "90": 0.9}, width={"68": 1.0, "90": 2.0}, n=100, made_from="here",
+        simulated=True,
     )  # fmt: skip
     rules = RuleSet(
         variables={"bb_kt": rule, "flux_significance_b": rule}, classes=None,
