@@ -132,7 +132,7 @@ def observe(
     source = np.repeat(np.arange(len(population)), number)
     n = len(source)
     log_exposure: FloatArray = np.interp(rng.uniform(size=n), _QUANTILES, np.log(_EXPOSURES_S))
-    exposure_s: FloatArray = np.round(np.exp(log_exposure), 1)
+    exposure_s = np.asarray(np.round(np.exp(log_exposure), 1), dtype=np.float64)
     # Half of the wide observations are ACIS's; a catalogue has no others.
     response = rng.integers(N_ACIS, size=n)
     if conditions.n_responses > N_ACIS:
