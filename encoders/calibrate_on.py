@@ -42,7 +42,7 @@ from encoders.neighbour_rules import (
     variable_rule,
 )
 
-MOST_BESIDE: Final = 6_000
+MOST_BESIDE: Final = 3_000
 """Simulated detections that take part."""
 
 FloatArray = npt.NDArray[np.float64]

@@ -190,7 +190,7 @@ def _fit_concepts(
         for rows in np.array_split(rng.permutation(drawn), n_batches):
             loss = _loss(reader, texts, rows, config, rng)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
         reader.eval()
@@ -265,7 +265,7 @@ def _fit_topic(
             logits = model.topic(texts.sentences, of_text)
             loss = functional.binary_cross_entropy_with_logits(logits, texts.topic[chosen])
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
         logits, target = _topic_logits(model, texts, kept if len(kept) else learnt)
@@ -297,9 +297,9 @@ def _platt(logits: Tensor, target: Tensor) -> tuple[float, float]:
     def loss() -> float:
         optimizer.zero_grad()
         value = functional.binary_cross_entropy_with_logits(line[0] * logits + line[1], soft)
-        value.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(value)
         return float(value.detach())
 
-    optimizer.step(loss)
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     slope, offset = line.detach().tolist()
     return slope, offset
