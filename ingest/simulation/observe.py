@@ -131,13 +131,8 @@ def observe(
     number = rng.choice(len(_SHARE_BY_NUMBER), p=_SHARE_BY_NUMBER, size=len(population)) + 1
     source = np.repeat(np.arange(len(population)), number)
     n = len(source)
-<<<<<<< HEAD
     drawn_exposures = np.exp(np.interp(rng.uniform(size=n), _QUANTILES, np.log(_EXPOSURES_S)))
     exposure_s: FloatArray = np.round(drawn_exposures, 1).astype(np.float64)
-=======
-    log_exposure: FloatArray = np.interp(rng.uniform(size=n), _QUANTILES, np.log(_EXPOSURES_S))
-    exposure_s = np.asarray(np.round(np.exp(log_exposure), 1), dtype=np.float64)
->>>>>>> wt-core
     # Half of the wide observations are ACIS's; a catalogue has no others.
     response = rng.integers(N_ACIS, size=n)
     if conditions.n_responses > N_ACIS:
