@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 BRIDGE_SHARES = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6)
 """Tried where there are real pairs, or simulated ones alone, to choose by."""
 
-BRIDGE_SHARE_OF_WORDS = 0.75
+BRIDGE_SHARE_OF_WORDS = 0.9
 """Where words come from a corpus and pairs from simulation: such pairs cannot tell what real ones
 need (docs/decisions/0013-concepts.md)."""
 
@@ -77,7 +77,7 @@ class TrainingConfig:
     concept_epochs: int = 15
     concept_batch: int = 512
     concept_learning_rate: float = 3e-3
-    concept_steadiness: float = 0.2
+    concept_steadiness: float = 0.15
     """Weight of the distance between copies of a spectrum with more and with fewer counts."""
 
     bridge_share: float | None = None
