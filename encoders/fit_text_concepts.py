@@ -246,7 +246,7 @@ def _fit_topic(
     topic = texts.topic.numpy()
     learnt, kept = learnt[np.isfinite(topic[learnt])], kept[np.isfinite(topic[kept])]
     if not len(learnt) or not (topic[learnt] > 0.5).any() or not (topic[learnt] < 0.5).any():
-        model.topic_slope.zero_()
+        model.topic_slope.fill_(torch.nan)  # not known, whatever the text
         return
     rng = np.random.default_rng([config.seed, 13])
     torch.manual_seed(int(rng.integers(2**62)))

@@ -197,7 +197,7 @@ class TextConcepts(nn.Module):
                 prepared, torch.from_numpy(sentences.of_text[rows]).to(device)
             )
             concepts[rows] = logits.sigmoid().cpu().numpy()
-            calibrated = self.topic_slope * topic_logits + self.topic_offset
+            calibrated = self.topic_slope * topic_logits + self.topic_offset  # NaN: not learnt
             topic[rows] = calibrated.sigmoid().cpu().numpy()
         share = self.config.rules_share
         if share and summaries:

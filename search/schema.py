@@ -309,8 +309,8 @@ def paper_payload(paper: Paper, summary: Summary) -> Payload:
 
 
 def topic_payload(probability: float) -> Payload:
-    """Return what is stored of the probability that a paper is about X-ray sources."""
-    return {TOPIC_PROBABILITY: round(float(probability), 4)}
+    """Return what is stored of the probability that a paper is about X-ray sources, if known."""
+    return {} if math.isnan(probability) else {TOPIC_PROBABILITY: round(float(probability), 4)}
 
 
 def paper_keywords(paper: Paper, summary: Summary) -> models.SparseVector:

@@ -15,7 +15,15 @@ from common.calibration import Calibration
 from common.corpus import CorpusText
 from common.dataset import Dataset, Question
 from common.errors import InputError
-from common.ports import Encoder, Float32Array, Progress, Summarizer, Vectors, no_progress
+from common.ports import (
+    MIN_TOPIC,
+    Encoder,
+    Float32Array,
+    Progress,
+    Summarizer,
+    Vectors,
+    no_progress,
+)
 from common.source_class import normalise_or_none
 from encoders.evaluation.bootstrap import Bootstrap, interval, ratio
 from encoders.evaluation.counts import count_drift
@@ -34,8 +42,6 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 N_NEAREST: Final = 10
-LEAST_TOPIC: Final = 0.5
-"""Papers below this probability of being about X-ray sources are left out by default."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,7 +195,7 @@ def _is_shown(texts: Vectors) -> BoolArray:
     probability = getattr(texts, "topic_probability", None)
     if probability is None:
         return np.ones(len(texts.shared), dtype=np.bool_)
-    return np.asarray(probability, dtype=np.float64) >= LEAST_TOPIC
+    return ~(np.asarray(probability, dtype=np.float64) < MIN_TOPIC)  # one not known is shown
 
 
 def _precision(cosine: FloatArray, topical: BoolArray, shown: BoolArray) -> FloatArray:

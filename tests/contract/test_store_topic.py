@@ -10,7 +10,7 @@ from search import schema
 from search.filters import PaperFilter
 from search.queries.topic import left_out
 
-TOPICS = {1: 0.02, 2: MIN_TOPIC, 3: 0.98, 4: None, 5: 0.4999}
+TOPICS = {1: 0.02, 2: MIN_TOPIC, 3: 0.98, 4: None, 5: MIN_TOPIC - 0.0001}
 
 
 @pytest.fixture
@@ -48,8 +48,12 @@ def test_papers_below_the_probability_are_left_out_and_those_of_unknown_topic_ar
 
 
 def test_condition_on_the_probability_never_holds_where_there_is_none(store, papers):
-    assert found(store, papers, PaperFilter(where="topic_probability >= 0.5").to_qdrant()) == {2, 3}
-    assert found(store, papers, PaperFilter(where="topic_probability < 0.5").to_qdrant()) == {1, 5}
+    assert found(
+        store, papers, PaperFilter(where=f"topic_probability >= {MIN_TOPIC}").to_qdrant()
+    ) == {2, 3}
+    assert found(
+        store, papers, PaperFilter(where=f"topic_probability < {MIN_TOPIC}").to_qdrant()
+    ) == {1, 5}
     assert found(store, papers, PaperFilter(lacks=("topic_probability",)).to_qdrant()) == {4}
 
 

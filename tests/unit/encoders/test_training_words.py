@@ -49,7 +49,7 @@ def test_a_corpus_teaches_the_topic_and_is_named(taught, bundle):
     on, off = topics(taught)
     assert on > 0.6 > 0.4 > off
     assert taught.manifest.corpus == {"corpus.jsonl": 120}
-    np.testing.assert_array_equal(topics(bundle), 0.5)  # which has seen no corpus
+    assert np.isnan(topics(bundle)).all()  # it has seen no corpus
     assert bundle.manifest.corpus == {}
 
 
@@ -79,7 +79,7 @@ def test_a_corpus_teaches_anew_what_the_start_has_learnt(dataset, quick, embedde
 def test_what_was_learnt_for_another_text_model_is_not_kept(dataset, quick, taught):
     again = train(dataset, WordEmbedder(name="other-words"), quick, start=taught)
     assert again.manifest.corpus == {}
-    np.testing.assert_array_equal(topics(again), 0.5)
+    assert np.isnan(topics(again)).all()
 
 
 class InterruptedTrainingError(Exception):
