@@ -134,7 +134,7 @@ def _sources(dataset: Dataset, config: TrainingConfig) -> dict[str, IntArray]:
 
 def _with_text(dataset: Dataset, rows: IntArray) -> IntArray:
     has_text = np.array([bool(dataset.texts_of(source)) for source in range(dataset.n_sources)])
-    return rows[has_text[dataset.source[rows]]]
+    return np.asarray(rows[has_text[dataset.source[rows]]])
 
 
 def _limited(

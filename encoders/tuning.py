@@ -21,7 +21,8 @@ from encoders.checkpoint import Checkpoints
 from encoders.config import TrainingConfig
 from encoders.fit_alignment import Pairs
 from encoders.search_space import SPACE, read_settings, space_of
-from encoders.training import identity_of, prepare
+from encoders.training import prepare
+from encoders.training_data import identity_of
 from encoders.trials import Trials, run_trials
 
 __all__ = ["SPACE", "Tuned", "read_settings", "tune"]
