@@ -51,8 +51,8 @@ class TextVectors(Vectors):
 
 
 MIN_TOPIC: Final = 0.6
-"""Least `TextVectors.topic_probability` of a text that counts as about X-ray sources: of a tenth of
-the corpus' training texts 94% of those on the topic have it, and none of 570 off it (2 have 0.5)."""
+"""Least `TextVectors.topic_probability` of a text that counts as about X-ray sources: of a tenth
+of the corpus' training texts 94% of those on the topic have it, none of 570 off it (2 have 0.5)."""
 
 
 class TextEmbedder(Protocol):
