@@ -33,12 +33,14 @@ def fit_as_printed(
     ----------
     pair : Heads
         What to train.
-    training, validation, calibration : Pairs
-        Pairs to learn from, to judge by, and to tune the temperature on.
+    training, validation : Pairs
+        Pairs to learn from and to judge by.
     config : TrainingConfig
         Hyperparameters.
     member : int
         Number of the pair in its ensemble; together with the seed it decides the random numbers.
+    calibration : Pairs
+        Pairs to tune the temperature on.
 
     Yields
     ------
