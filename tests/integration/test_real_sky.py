@@ -7,11 +7,11 @@ from encoders.bundle import SHIPPED_BUNDLE
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-FLOORS = {"topical_precision_at_10": 0.1, "question_auc": 0.5}
-"""What the shipped bundle must reach at least."""
-CEILINGS = {"own_text_percentile": 0.65}
-COVERAGE = {"68": 0.2, "90": 0.35}
-DRIFT = {"10000": 0.75, "100000": 0.5}
+FLOORS = {"topical_precision_at_10": 0.88, "question_auc": 0.68}
+"""What the shipped bundle must reach at least; it reached .93 and .74."""
+CEILINGS = {"own_text_percentile": 0.3}  # it reached .23
+COVERAGE = {"68": 0.48, "90": 0.78}  # .55 and .84
+DRIFT = {"10000": 0.93, "100000": 0.93, "1000000": 0.93}
 
 
 @pytest.fixture(scope="module")
