@@ -40,12 +40,12 @@ SMALL = TrainingConfig(
     text_concepts=TextConceptsConfig(members=1, templates=50, epochs=1),
 )
 WEAK = replace(SMALL, alignment_learning_rate=1e-6)
-BETTER = replace(SMALL, autoencoder_epochs=6, alignment_epochs=25)
+BETTER = replace(SMALL, autoencoder_epochs=6, alignment_epochs=40)
 
 
 @lru_cache
-def simulated(n=420, seed=5):
-    return simulation.simulate(n, seed)
+def simulated(n=1500, seed=5):
+    return simulation.simulate(n, seed, population="even")
 
 
 def shuffled(dataset):
