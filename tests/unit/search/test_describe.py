@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.errors import UnavailableError
+from common.ports import MIN_TOPIC
 from common.variables import VARIABLE_NAMES
 from search.describing.claims import objection, unfounded
 from search.describing.describe import Describer
@@ -234,7 +235,7 @@ def test_papers_are_found_in_the_shared_space_by_the_same_model():
 def test_only_papers_known_to_be_on_x_ray_sources_are_asked_for():
     search = FakeSearch()
     describe(search=search)
-    assert search.filter == PaperFilter(has=("topic_probability",), min_topic=0.5)
+    assert search.filter == PaperFilter(has=("topic_probability",), min_topic=MIN_TOPIC)
 
 
 def test_cited_paper_is_given_with_its_cosine_and_the_probability_of_its_topic():
