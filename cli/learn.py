@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from cli.models import SimulatedShare, refuse_full_folder
-from cli.options import AsJson, DataDir, settings_for
+from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import answers, print_json, say, stages
 from cli.recipes import ProfileOption
 from common.errors import StoreLockedError
@@ -35,6 +35,7 @@ def learn(
         Path | None,
         typer.Option(help="Also copy the new bundle to this folder; must be new or empty."),
     ] = None,
+    bundle: Bundle = None,
     profile: ProfileOption = Profile.STANDARD,
     simulated_share: SimulatedShare = None,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal results.")] = 0,
@@ -66,7 +67,7 @@ def learn(
 
     Example: chandra-search learn --data-dir data/
     """
-    settings = settings_for(data_dir)
+    settings = settings_for(data_dir, bundle)
     if out is not None:
         refuse_full_folder(out)
     with Round(settings.data_dir) as one:

@@ -47,9 +47,9 @@ def model_in_use(data_dir):
 def test_learning_improves_on_a_weak_bundle_and_switches(dataset, weak, tmp_path):
     data_dir = stored(tmp_path, dataset, weak)
     old = model_in_use(data_dir)
-    learn = ["learn", "--yes", "--profile", "quick"]
+    learn = ["learn", "--bundle", weak, "--yes", "--profile", "quick"]
     # Broken off in the middle of training, the same command goes on.
-    process = subprocess.Popen([*COMMAND, *learn, "--data-dir", str(data_dir)])
+    process = subprocess.Popen([*COMMAND, *map(str, learn), "--data-dir", str(data_dir)])
     try:
         process.wait(20)
     except subprocess.TimeoutExpired:
@@ -73,16 +73,15 @@ def test_learning_from_shuffled_texts_does_not_switch(dataset, weak, tmp_path):
     wrong = replace(dataset, texts=texts, detections=detections)
     data_dir = stored(tmp_path, wrong, weak)
     old = model_in_use(data_dir)
-    told = run(
-        "learn", "--yes", "--profile", "quick", "--json", data_dir=data_dir, code=5, timeout=3600
-    )
+    learn = ["learn", "--bundle", weak, "--yes", "--profile", "quick", "--json"]
+    told = run(*learn, data_dir=data_dir, code=5, timeout=3600)
     assert json.loads(told.stdout)["decision"] == "kept the old one"
     assert model_in_use(data_dir) == old
 
 
 def test_too_small_a_store_says_what_it_lacks(weak, tmp_path):
     data_dir = stored(tmp_path, simulate(60, 79), weak)
-    told = run("learn", data_dir=data_dir, code=2).stderr
+    told = run("learn", "--bundle", weak, data_dir=data_dir, code=2).stderr
     assert "has too few pairs to learn from" in told
     told = run("train", data_dir, "--out", tmp_path / "bundle", code=2).stderr
     assert "of 60 for train" in told
