@@ -66,13 +66,16 @@ def nearness_of(kinds: Sequence[Distances]) -> Nearness:
     Nearness
         Scales are the distances that few detections exceed, by bin.
     """
-    overall = _most(one.distance for one in kinds)
     bins = [np.digitize(one.counts, COUNTS) - 1 for one in kinds]
-    scale = []
+    found: dict[int, float] = {}
     for number in range(len(COUNTS)):
         inside = [one.distance[of == number] for one, of in zip(kinds, bins, strict=True)]
-        known = [distance for distance in inside if len(distance) >= FEWEST]
-        scale.append(_most(known) if known else overall)
+        if known := [distance for distance in inside if len(distance) >= FEWEST]:
+            found[number] = _most(known)
+    if not found:
+        found[0] = _most(one.distance for one in kinds)
+    # A bin with few is like the one beside it, not like all: the faintest are few, and unlike.
+    scale = [found[min(found, key=lambda known: abs(known - n))] for n in range(len(COUNTS))]
     levels = np.linspace(0, 1, _N_QUANTILES)
     quantiles = [
         np.quantile(one.distance / np.array(scale)[of], levels)

@@ -49,12 +49,24 @@ def test_the_larger_distance_of_several_kinds_counts():
     assert both == nearness_of([far, near])
 
 
-def test_bins_with_few_detections_take_the_scale_of_all():
-    few, many = made(0.01, 20, n=FEWEST - 1), made(0.3, 5000)
-    found = nearness_of([joined(few, many)])
+def test_bins_with_few_detections_are_like_the_one_beside_them():
+    few, faint, bright = made(9.0, 20, n=FEWEST - 1), made(0.1, 50), made(0.3, 5000)
+    found = rules(nearness_of([joined(few, faint, bright)]))
     assert len(found.near_scale) == len(COUNTS)
-    assert found.near_scale[0] == found.near_scale[1]
-    assert found.near_scale[0] > 0.5
+    assert found.scale_at(20.0) == found.scale_at(50.0) < 0.3
+    assert found.scale_at(1e7) == found.scale_at(5000.0) > 0.5
+
+
+def test_a_single_bright_line_cannot_hide_among_the_faintest():
+    """Its neighbours have 20 counts; so faint ones are few, and near each other."""
+    usual = rules(nearness_of([joined(made(0.1, 50), made(0.2, 5000))]))
+    assert 0.4 / usual.scale_at(22.0) > usual.near[-2]
+    assert 0.4 / usual.scale_at(5000.0) < usual.near[-2]
+
+
+def test_few_detections_in_all_have_one_scale():
+    found = nearness_of([made(0.1, 50, n=5)])
+    assert len(set(found.near_scale)) == 1
 
 
 def test_spectra_that_are_all_the_same_have_a_scale():
