@@ -137,8 +137,9 @@ def test_settings_of_one_recipe_are_not_those_of_another(dataset, tmp_path, aske
 
 
 @pytest.mark.slow
-def test_the_recipe_of_the_paper_is_trained_and_evaluated(dataset, tmp_path):
-    out = tmp_path / "bundle"
+def test_the_recipe_of_the_paper_is_trained_and_evaluated(tmp_path):
+    dataset, out = tmp_path / "dataset", tmp_path / "bundle"
+    write_dataset(simulate(600, 0), dataset)  # of fewer nothing is left to test estimates on
     assert run(dataset, "--out", out, "--recipe", "paper").exit_code == 0
     config = json.loads((out / MANIFEST).read_text())["config"]
     assert config["recipe"] == "paper"
