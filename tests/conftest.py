@@ -13,13 +13,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one test process a core: more threads
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MEMORY = Path("/dev/shm")
+ROOM = 2**33  # bytes; a run takes about half of it
 
 REPOSITORY = Path(__file__).parents[1]
 
 
 def pytest_configure(config):
     """Keep the stores of tests in memory where there is room: an index costs dozens of fsyncs."""
-    roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2**31
+    roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
     if roomy and config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="chandra-search-", dir=MEMORY)
 
@@ -41,6 +42,20 @@ def pytest_terminal_summary(terminalreporter):
     )
     terminalreporter.write_sep("!" if server is None else "=", "Qdrant server")
     terminalreporter.write_line(said, yellow=server is None)
+
+
+@pytest.fixture(scope="module")
+def module_folder(tmp_path_factory):
+    """Return a maker of folders that end with their module: an empty store takes 130 MB."""
+    made = []
+
+    def make(name):
+        made.append(tmp_path_factory.mktemp(name))
+        return made[-1]
+
+    yield make
+    for folder in made:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

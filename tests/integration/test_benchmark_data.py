@@ -27,9 +27,9 @@ def catalogue(shared_data):
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, catalogue, shared_data):
+def store(module_folder, catalogue, shared_data):
     """The real detections, those with published fits completed by spectra drawn from these."""
-    data_dir = tmp_path_factory.mktemp("real")
+    data_dir = module_folder("real")
     answer("ingest", "catalog", catalogue, data_dir=data_dir, code=3)
     dataset = shared_data / "csc" / "csc20_fits.npz"
     answer("ingest", "dataset", dataset, data_dir=data_dir, code=3)
@@ -61,9 +61,9 @@ def test_where_is_kept_to(store):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, shared_data):
+def trained(module_folder, shared_data):
     """A bundle trained on the benchmark, from the shipped one."""
-    folder = tmp_path_factory.mktemp("trained") / "bundle"
+    folder = module_folder("trained") / "bundle"
     answer("train", shared_data / "simbench", "--out", folder, timeout=3000)
     return folder
 
@@ -88,12 +88,12 @@ def encoded(trained, shared_data):
 
 
 @pytest.fixture(scope="module")
-def estimates(trained, encoded, tmp_path_factory):
+def estimates(trained, encoded, module_folder):
     """Estimates of the test split, from a store that holds the training split only."""
     bundle = load(trained)
     calibration = read_calibration(trained / CALIBRATION, bundle.model_id)
     vectors = {**encoded.vectors, "both": encoded.vectors["both"] / np.sqrt(2)}
-    with EmbeddedStore(tmp_path_factory.mktemp("benchmark") / "store") as store:
+    with EmbeddedStore(module_folder("benchmark") / "store") as store:
         schema.open_collections(store, bundle)
         points = [
             models.PointStruct(

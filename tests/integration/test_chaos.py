@@ -20,11 +20,11 @@ EVERY_FEW_SECONDS = 4 / 86_400
 
 
 @pytest.fixture(scope="module")
-def after_chaos(tmp_path_factory):
+def after_chaos(module_folder):
     """An institute that has come to rest after everything in it was killed."""
     chance = random.Random(SEED)
     institute = Institute(
-        tmp_path_factory.mktemp("institute"),
+        module_folder("institute"),
         lease_s=8,
         retry_s=1,
         max_attempts=3,

@@ -23,9 +23,9 @@ def spectra(shared_data):
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, shared_data, spectra):
+def store(module_folder, shared_data, spectra):
     """A store with the real spectra joined to the real catalogue, and the real papers."""
-    data_dir = tmp_path_factory.mktemp("data")
+    data_dir = module_folder("data")
     catalogue = shared_data / "csc" / "csc20_detections.csv.gz"
     report = answer("ingest", "spectra", spectra, "--catalog", catalogue, data_dir=data_dir, code=3)
     (data_dir / "spectra.json").write_text(json.dumps(report))

@@ -58,8 +58,8 @@ def serving(small):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with serving(SmallStore(tmp_path_factory.mktemp("small") / "store")) as (url, _):
+def server(module_folder):
+    with serving(SmallStore(module_folder("small") / "store")) as (url, _):
         yield url
 
 

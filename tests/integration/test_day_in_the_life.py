@@ -19,8 +19,8 @@ MORE_DETECTED, MORE_PUBLISHED = 40, 15
 
 
 @pytest.fixture(scope="module")
-def institute(tmp_path_factory):
-    institute = Institute(tmp_path_factory.mktemp("institute"), poll_csc_days=30, poll_ads_days=1)
+def institute(module_folder):
+    institute = Institute(module_folder("institute"), poll_csc_days=30, poll_ads_days=1)
     institute.world.make(DETECTED, PUBLISHED)
     with institute:
         institute.start("io-1", "encode-1", "beat")

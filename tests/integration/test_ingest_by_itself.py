@@ -28,9 +28,9 @@ def world():
 
 
 @pytest.fixture(scope="module")
-def environment(world, tmp_path_factory):
+def environment(world, module_folder):
     """Let the commands of this module ask those archives."""
-    folder = tmp_path_factory.mktemp("downloads")
+    folder = module_folder("downloads")
     more = {
         "CHANDRA_DOWNLOADS_DIR": str(folder),
         "CHANDRA_DISPATCH_S": "0.3",
@@ -45,8 +45,8 @@ def environment(world, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")
+def data_dir(module_folder):
+    return module_folder("data")
 
 
 @pytest.fixture(scope="module")

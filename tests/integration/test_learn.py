@@ -24,9 +24,9 @@ def dataset():
 
 
 @pytest.fixture(scope="module")
-def weak(tmp_path_factory):
+def weak(module_folder):
     """A bundle that has hardly learnt to align."""
-    folder = tmp_path_factory.mktemp("weak")
+    folder = module_folder("weak")
     write_dataset(simulate(40, 78), folder / "few")
     run("train", folder / "few", "--profile", "quick", "--out", folder / "bundle", timeout=900)
     return folder / "bundle"

@@ -37,8 +37,8 @@ def structured(result):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    small = SmallStore(tmp_path_factory.mktemp("small") / "store")
+def server(module_folder):
+    small = SmallStore(module_folder("small") / "store")
     small.add_paper(WEATHER_PAPER)
     with small.store:
         yield create_mcp(build_services(small.store, FakeEncoder(), SearchSettings()))

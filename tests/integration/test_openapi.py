@@ -27,8 +27,8 @@ CHECKS = (
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory):
-    small = SmallStore(tmp_path_factory.mktemp("openapi") / "store")
+def api(module_folder):
+    small = SmallStore(module_folder("openapi") / "store")
     with small.store:
         run = {"at": "2026-01-01T00:00:00+00:00", "representation": "spectrum", "n": 1, "seed": 0}
         scores = {"outlier_score": 0.9, "outlier_class_rank": 1, "outlier_run": run}

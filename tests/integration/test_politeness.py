@@ -10,10 +10,10 @@ ADS_BUDGET = 30
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory):
+def seen(module_folder):
     """Archives that four workers asked for a small sky."""
     institute = Institute(
-        tmp_path_factory.mktemp("institute"),
+        module_folder("institute"),
         fetch_batch=4,
         lease_s=8,
         retry_s=1,

@@ -72,8 +72,8 @@ def stilts():
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    small = SmallStore(tmp_path_factory.mktemp("vo") / "store")
+def small(module_folder):
+    small = SmallStore(module_folder("vo") / "store")
     with small.store:
         payloads = [schema.detection_payload(one) for one in NEIGHBOURS]
         small.store.upsert(

@@ -17,8 +17,8 @@ METRICS_PORT = 8769
 
 
 @pytest.fixture(scope="module")
-def institute(tmp_path_factory):
-    institute = Institute(tmp_path_factory.mktemp("institute"))
+def institute(module_folder):
+    institute = Institute(module_folder("institute"))
     institute.world.make(DETECTED, PUBLISHED)
     with institute:
         institute.processes.start("io-1", "worker", "--queue", "io")

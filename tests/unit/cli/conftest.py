@@ -17,9 +17,9 @@ def open_small(settings):
 
 
 @pytest.fixture(scope="module")
-def small_dir(tmp_path_factory):
+def small_dir(module_folder):
     """The data folder of a small store that no process holds."""
-    data_dir = tmp_path_factory.mktemp("small")
+    data_dir = module_folder("small")
     with SmallStore(data_dir / "store").store:
         return data_dir
 

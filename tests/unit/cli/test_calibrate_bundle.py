@@ -40,9 +40,9 @@ def made(name, n, seed, *, simulated, drawn=False, shift=0.0):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(module_folder):
     """Write datasets and return where they are, by name."""
-    folder = tmp_path_factory.mktemp("datasets")
+    folder = module_folder("datasets")
     drawn = made("drawn", 200, 3, simulated=True, drawn=True)
     datasets = [
         made("simulations", 800, 1, simulated=True),

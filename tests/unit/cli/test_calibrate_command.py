@@ -19,8 +19,8 @@ def open_calibrated(settings):
 
 
 @pytest.fixture(scope="module")
-def large_dir(tmp_path_factory):
-    data_dir = tmp_path_factory.mktemp("large")
+def large_dir(module_folder):
+    data_dir = module_folder("large")
     with KnownNeighbours(data_dir / "store").store:
         return data_dir
 

@@ -26,8 +26,8 @@ class NoSummarizer:
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    data_dir = tmp_path_factory.mktemp("data")
+def data_dir(module_folder):
+    data_dir = module_folder("data")
     store = EmbeddedStore(data_dir / "store")
     with Pipeline(store, FakeEncoder(), NoSummarizer()) as pipeline:
         outcomes = list(pipeline.ingest_dataset(simulate(150, 0)))

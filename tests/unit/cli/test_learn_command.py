@@ -113,9 +113,9 @@ def test_learn_writes_over_no_other_folder(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def small_store(tmp_path_factory):
+def small_store(module_folder):
     """A store with a few pairs."""
-    folder = tmp_path_factory.mktemp("data")
+    folder = module_folder("data")
     with EmbeddedStore(folder / "store") as store:
         pipeline = Pipeline(store, FakeEncoder(), NoSummarizer())
         list(pipeline.ingest_dataset(simulate(40, 2)))

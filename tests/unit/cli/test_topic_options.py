@@ -16,8 +16,8 @@ CIRCLE = "10.68 41.27 1deg"
 
 
 @pytest.fixture(scope="module")
-def small_dir(tmp_path_factory):
-    data_dir = tmp_path_factory.mktemp("topic")
+def small_dir(module_folder):
+    data_dir = module_folder("topic")
     small = SmallStore(data_dir / "store")
     small.add_paper(WEATHER_PAPER)
     with small.store:

@@ -27,8 +27,8 @@ OF_PAPER = replace(FOUND, settings=GRID, recipe="paper")
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("simulated")
+def dataset(module_folder):
+    folder = module_folder("simulated")
     write_dataset(simulate(60, 0), folder)
     return folder
 

@@ -30,8 +30,8 @@ def with_values(dataset):
 
 
 @pytest.fixture(scope="module")
-def services(dataset, printed_bundle, tmp_path_factory):
-    store = EmbeddedStore(tmp_path_factory.mktemp("data") / "store")
+def services(dataset, printed_bundle, module_folder):
+    store = EmbeddedStore(module_folder("data") / "store")
     with Pipeline(store, printed_bundle, NoSummarizer()) as pipeline:
         outcomes = list(pipeline.ingest_dataset(with_values(dataset)))
         assert {outcome.status for outcome in outcomes} == {"ingested"}

@@ -9,8 +9,8 @@ from search.inference.classification import Classifier
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory):
-    known = KnownNeighbours(tmp_path_factory.mktemp("voters") / "store")
+def known(module_folder):
+    known = KnownNeighbours(module_folder("voters") / "store")
     with known.store:
         yield known
 

@@ -13,8 +13,8 @@ ROWS = (0, 7, 1234)
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory):
-    known = KnownNeighbours(tmp_path_factory.mktemp("known") / "store")
+def known(module_folder):
+    known = KnownNeighbours(module_folder("known") / "store")
     with known.store:
         yield known
 

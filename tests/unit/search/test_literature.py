@@ -13,8 +13,8 @@ from search.schema import PAPERS
 
 
 @pytest.fixture(scope="module")
-def synthetic(tmp_path_factory):
-    synthetic = SyntheticStore(tmp_path_factory.mktemp("papers") / "store", n=30)
+def synthetic(module_folder):
+    synthetic = SyntheticStore(module_folder("papers") / "store", n=30)
     with synthetic.store:
         yield synthetic
 

@@ -22,8 +22,8 @@ CONES = [
 
 
 @pytest.fixture(scope="module")
-def synthetic(tmp_path_factory):
-    synthetic = SyntheticStore(tmp_path_factory.mktemp("sky") / "store")
+def synthetic(module_folder):
+    synthetic = SyntheticStore(module_folder("sky") / "store")
     synthetic.sky = SkyCoord(synthetic.ra_deg, synthetic.dec_deg, unit="deg")
     with synthetic.store:
         yield synthetic

@@ -1,3 +1,5 @@
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID
 
 import numpy as np
@@ -15,8 +17,8 @@ MODEL = "fake0"
 
 
 @pytest.fixture(scope="module")
-def synthetic(tmp_path_factory):
-    synthetic = SyntheticStore(tmp_path_factory.mktemp("synthetic") / "store")
+def synthetic(module_folder):
+    synthetic = SyntheticStore(module_folder("synthetic") / "store")
     with synthetic.store:
         yield synthetic
 
@@ -120,10 +122,11 @@ def test_list_has_every_detection_once_in_the_order_of_ids(synthetic):
 )
 @given(data=st.data())
 def test_insertions_and_deletions_between_pages_repeat_nothing_and_lose_nothing_older(
-    tmp_path_factory, data
+    tmp_path, data
 ):
-    few = SyntheticStore(tmp_path_factory.mktemp("few") / "store", n=40, n_papers=0)
-    with few.store:
+    folder = TemporaryDirectory(dir=tmp_path)  # an example's, not the test's
+    few = SyntheticStore(Path(folder.name) / "store", n=40, n_papers=0)
+    with folder, few.store:
         question = few.question(data.draw(st.integers(0, 100)))
         limit = data.draw(st.integers(3, 15))
         shown, gone, cursor = [], set(), None
@@ -148,8 +151,8 @@ def test_insertions_and_deletions_between_pages_repeat_nothing_and_lose_nothing_
     assert set(few.ids) - gone <= set(shown)
 
 
-def test_tail_without_spectra_pages_on_after_the_ranked(tmp_path_factory):
-    few = SyntheticStore(tmp_path_factory.mktemp("tail") / "store", n=60, n_papers=0)
+def test_tail_without_spectra_pages_on_after_the_ranked(tmp_path):
+    few = SyntheticStore(tmp_path / "store", n=60, n_papers=0)
     everything = DetectionFilter(where="obsid >= 0")
     with few.store:
         few.strip(range(25))

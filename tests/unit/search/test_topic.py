@@ -38,8 +38,8 @@ AROUND = Cone(AGN.ra_deg, AGN.dec_deg, 1.0)
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    small = SmallStore(tmp_path_factory.mktemp("topic") / "store")
+def small(module_folder):
+    small = SmallStore(module_folder("topic") / "store")
     for one in (WEATHER_PAPER, LINKED):
         small.add_paper(one)
     with small.store:

@@ -28,9 +28,9 @@ def answers(store):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(module_folder):
     """A data folder with a filled store and a bundle beside it, and its backup."""
-    home = tmp_path_factory.mktemp("made") / "data"
+    home = module_folder("made") / "data"
     with EmbeddedStore(home / "store") as store:
         filled(store)
     (home / "bundles" / "fake0").mkdir(parents=True)
