@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cli.output import say
-from common.concept_targets import concept_targets, trust
+from common.concept_targets import concept_targets
 from common.concepts import N_CONCEPTS
 from common.corpus import CorpusText
 from common.errors import InputError
@@ -68,8 +68,7 @@ def _lesson(text: CorpusText, summary: Summary) -> "ConceptText":
     from encoders.fit_text_concepts import ConceptText
 
     if text.kind == "xray-source":
-        score = text.score or None
-        targets, weights = concept_targets(summary.sections(), text.classes, score)
-        return ConceptText(summary, targets, weights, topic=trust(score))
+        targets, weights = concept_targets(summary.sections(), text.classes, text.score or None)
+        return ConceptText(summary, targets, weights, topic=1.0)
     nothing = np.zeros(N_CONCEPTS, dtype=np.float32)
     return ConceptText(summary, nothing, nothing, topic=0.0 if text.is_off_topic else float("nan"))

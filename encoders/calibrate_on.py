@@ -94,10 +94,10 @@ def calibrate_on(
         known = np.isfinite(values)
         if both.has_enough(known):
             asked, kinds = both.asked(known), both.neighbours(known)
-            rules[name] = variable_rule(kinds, values, asked)
+            rules[name] = variable_rule(kinds, values, asked, both.unlike(known))
             simple = base.spectrum_only.variables.get(name)
             if simple is not None:
-                found = [residuals_of(simple, near, values, asked.rows) for near in kinds]
+                found = [residuals_of(simple, near, values, asked) for near in kinds]
                 needed.append(_largest([stretch(simple.interval, one) for one in found]))
         progress(f"calibrating on {real.dataset}", done, len(both.variables))
     if not rules:
@@ -194,8 +194,8 @@ class _Both:
         What the real ones are.
     n_real : int
         How many there are.
-    source : ndarray of int64, shape (n,)
-        Sources of the real ones.
+    source, simulated_source : ndarray of int64
+        Sources of the real ones, and of the simulated ones.
     source_class : sequence of tuple of str
         Class paths of all.
     variables : mapping of str to ndarray of float64
@@ -213,6 +213,7 @@ class _Both:
     origin: Origin
     n_real: int
     source: IntArray
+    simulated_source: IntArray
     source_class: Sequence[tuple[str, ...]]
     variables: Mapping[str, FloatArray]
     folds: Sequence[Fold]
@@ -243,6 +244,7 @@ class _Both:
             ),
             n_real=n,
             source=real.source,
+            simulated_source=simulated.source,
             source_class=[*real.source_class, *simulated.source_class],
             variables={
                 name: np.concatenate([real.variables.get(name, unknown), values])
@@ -277,6 +279,19 @@ class _Both:
         if len(train) >= FEWEST:
             kinds.append(self.search.among(train, self.asked(known).rows))
         return kinds
+
+    def unlike(self, known: BoolArray) -> tuple[Near, Asked] | None:
+        """Return simulated ones with real neighbours, at most as many as there are real ones.
+
+        What a catalogue could fit is drawn from fits of one component; a spectrum of several has
+        few like it there, and its estimates are farther off than the catalogue's own tell.
+        """
+        real = np.flatnonzero(known[: self.n_real])
+        rows = self.n_real + np.flatnonzero(known[self.n_real :])[: len(real)]
+        if len(rows) < FEWEST:
+            return None
+        asked = Asked(self.origin, rows, self.simulated_source[rows - self.n_real])
+        return self.search.among(real, rows), asked
 
     def usual(self) -> Nearness:
         """Return how far is usual: simulated in simulated, real in real and in simulated ones."""

@@ -27,14 +27,25 @@ class Residuals:
         Value - estimate.
     scale : ndarray of float64, shape (n,)
         Spread of the neighbours' values.
+    source : ndarray of int64, shape (n,)
+        Whose values they are.
     """
 
     residual: FloatArray
     scale: FloatArray
+    source: IntArray
 
     def of(self, rows: BoolArray) -> "Residuals":
         """Return those of some of the detections."""
-        return Residuals(self.residual[rows], self.scale[rows])
+        return Residuals(self.residual[rows], self.scale[rows], self.source[rows])
+
+    def and_of(self, other: "Residuals") -> "Residuals":
+        """Return these and others, of other sources."""
+        return Residuals(
+            np.concatenate([self.residual, other.residual]),
+            np.concatenate([self.scale, other.scale]),
+            np.concatenate([self.source, self.source.max() + 1 + other.source]),
+        )
 
     def ratio(self) -> FloatArray:
         """Return the residuals in units of the spread, shape (n,)."""
@@ -63,16 +74,14 @@ def envelope(kinds: Sequence[Bounds]) -> Bounds:
 
 
 def on_other_half(
-    kinds: Sequence[Residuals], first: BoolArray
+    kinds: Sequence[Residuals],
 ) -> tuple[dict[Level, float], dict[Level, float]]:
     """Return what intervals for each half, calibrated on the other, cover, and how wide they are.
 
     Parameters
     ----------
     kinds : sequence of Residuals
-        Of the same n detections, with each kind of neighbours.
-    first : ndarray of bool, shape (n,)
-        Which are of the first half.
+        With each kind of neighbours; each is halved by source.
 
     Returns
     -------
@@ -81,17 +90,20 @@ def on_other_half(
     """
     n_covered = {level: np.zeros(len(kinds)) for level in LEVELS}
     width = {level: np.zeros(len(kinds)) for level in LEVELS}
-    for half in (first, ~first):
-        bounds = envelope([bounds_of(one.of(~half)) for one in kinds])
-        for place, one in enumerate(kinds):
+    first = [first_half(one.source) for one in kinds]
+    for halves in (first, [~rows for rows in first]):
+        bounds = envelope(
+            [bounds_of(one.of(~half)) for one, half in zip(kinds, halves, strict=True)]
+        )
+        for place, (one, half) in enumerate(zip(kinds, halves, strict=True)):
             ratio, scale = one.of(half).ratio(), float(one.scale[half].sum())
             for level, (low, high) in bounds.items():
                 n_covered[level][place] += ((low <= ratio) & (ratio <= high)).sum()
                 width[level][place] += (high - low) * scale
-    n = len(first)
+    n = np.array([len(one.source) for one in kinds])
     return (
-        {level: float(found.min()) / n for level, found in n_covered.items()},
-        {level: float(found.max()) / n for level, found in width.items()},
+        {level: float((found / n).min()) for level, found in n_covered.items()},
+        {level: float((found / n).max()) for level, found in width.items()},
     )
 
 
@@ -136,7 +148,7 @@ def widened(rule: VariableRule, factor: dict[Level, float]) -> VariableRule:
     )
 
 
-def halves(source: IntArray) -> BoolArray:
+def first_half(source: IntArray) -> BoolArray:
     """Return which rows are of the first half of the sources, in the order of a seeded shuffle."""
     sources, own = np.unique(source, return_inverse=True)
     half: BoolArray = np.random.default_rng(0).permutation(len(sources)) % 2 == 0

@@ -19,7 +19,7 @@ from encoders.evaluation.rules import (
     best_rule,
     estimate_all,
 )
-from encoders.intervals import Residuals, bounds_of, envelope, halves, on_other_half
+from encoders.intervals import Residuals, bounds_of, envelope, first_half, on_other_half
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -54,7 +54,12 @@ class Asked:
     source: IntArray
 
 
-def variable_rule(kinds: Sequence[Near], values: FloatArray, asked: Asked) -> VariableRule:
+def variable_rule(
+    kinds: Sequence[Near],
+    values: FloatArray,
+    asked: Asked,
+    unlike: tuple[Near, Asked] | None = None,
+) -> VariableRule:
     """Return the rule of a variable that is known of all these detections and neighbours.
 
     Where many detections share a value (a column density of 0), a median hits it so often that
@@ -69,6 +74,9 @@ def variable_rule(kinds: Sequence[Near], values: FloatArray, asked: Asked) -> Va
         The variable, by row.
     asked : Asked
         The n detections.
+    unlike : tuple of mapping and Asked, or None
+        Other detections, which have few like them among the neighbours of the first kind: with
+        these neighbours intervals hold for both together.
     """
     names, truth = list(kinds[0]), values[asked.rows]
     n_near = min(near.rows.shape[1] for near in kinds[0].values())
@@ -89,13 +97,15 @@ def variable_rule(kinds: Sequence[Near], values: FloatArray, asked: Asked) -> Va
         width={"68": 0.0, "90": 0.0},
         n=len(truth),
     )
-    found = [residuals_of(draft, near, values, asked.rows) for near in kinds]
-    coverage, width = on_other_half(found, halves(asked.source))
+    found = [residuals_of(draft, near, values, asked) for near in kinds]
+    if unlike is not None:
+        found[0] = found[0].and_of(residuals_of(draft, unlike[0], values, unlike[1]))
+    coverage, width = on_other_half(found)
     interval = envelope([bounds_of(one) for one in found])
     return draft.model_copy(update={"interval": interval, "coverage": coverage, "width": width})
 
 
-def residuals_of(rule: VariableRule, near: Near, values: FloatArray, rows: IntArray) -> Residuals:
+def residuals_of(rule: VariableRule, near: Near, values: FloatArray, asked: Asked) -> Residuals:
     """Return how far off a rule is with these neighbours.
 
     Parameters
@@ -106,13 +116,14 @@ def residuals_of(rule: VariableRule, near: Near, values: FloatArray, rows: IntAr
         Neighbours of n detections, at least as many as the rule wants.
     values : ndarray of float64, shape (n_all,)
         The variable, by row.
-    rows : ndarray of int64, shape (n,)
+    asked : Asked
         The detections.
     """
     given: dict[str, Nearest] = {name: near[name] for name in rule.representations}
     estimate = apply(_rule_of(rule), estimate_all(given, values, [rule.k]))
     pool = _pool(near, values, rule.representations)
-    return Residuals(values[rows] - estimate, spread(pool, rule.smallest_spread))
+    scale = spread(pool, rule.smallest_spread)
+    return Residuals(values[asked.rows] - estimate, scale, asked.source)
 
 
 def class_rule(kinds: Sequence[Near], paths: Sequence[tuple[str, ...]], asked: Asked) -> ClassRule:
@@ -178,7 +189,7 @@ def _candidate(
     share, member, source = (
         np.concatenate([found[column] for found, _ in votes]) for column in range(3)
     )
-    first = halves(source.astype(np.int64))
+    first = first_half(source.astype(np.int64))
     probability = np.empty(len(share))
     for half in (first, ~first):
         probability[half] = _monotone(share[~half], member[~half]).predict(share[half])
