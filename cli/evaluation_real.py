@@ -94,6 +94,14 @@ def print_real(real: "RealResult", name: str) -> None:
             title = f"cosine of {int(counts):,} counts with 1,000"
             _row(table, real, f"count_drift_{counts}", title, "")
     answers.print(table)
+    if real.topic:
+        topic = real.topic
+        answers.print(
+            f"topic of the held-out texts: AUC {topic.auc:.4f}, calibration error "
+            f"{topic.expected_calibration_error:.3f}; shown by default are "
+            f"{topic.shown_of_topical:.1%} of those about X-ray sources and "
+            f"{topic.shown_of_others:.2%} of the others"
+        )
     if real.bright_spectra:
         bright = real.bright_spectra
         answers.print(

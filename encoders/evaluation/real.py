@@ -36,6 +36,7 @@ from encoders.evaluation.result import (
     QuestionAuc,
     RealResult,
 )
+from encoders.evaluation.topic import topic_reliability
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -138,11 +139,12 @@ def score_real(
     texts = model.encode_summaries([t.summary for t in dataset.texts] + summaries, progress)
     topical = np.array([True] * len(dataset.texts) + [one.is_topical for one in corpus], dtype=bool)
     cosine = (_unit(spectra.vectors.shared) @ _unit(texts.shared).T).astype(np.float64)
+    probability, of_corpus = _probability(texts), slice(len(dataset.texts), None)
     precision = None
     if topical.all() or not len(topical):
         notes.append("no text is off-topic: give --corpus to see whether spectra find the others")
     else:
-        shown = _is_shown(texts)
+        shown = ~(probability < MIN_TOPIC)  # one not known is shown
         by_object = _by_object(spectra.source, _precision(cosine, topical, shown))
         precision = float(by_object.mean())
         _add(intervals, "topical_precision_at_10", precision, by_object, seed)
@@ -160,6 +162,7 @@ def score_real(
     return RealResult(
         topical_precision_at_10=precision,
         topical_prior=float(topical.mean()) if precision is not None else None,
+        topic=topic_reliability(probability[of_corpus], topical[of_corpus]),
         own_text_percentile=own,
         question_auc=auc,
         coverage_68=covered["68"].value if covered else None,
@@ -190,12 +193,12 @@ def _pool(judged: Judged) -> list[CorpusText]:
     ]
 
 
-def _is_shown(texts: Vectors) -> BoolArray:
-    """Return which texts a search shows by default; a model without topics shows all."""
-    probability = getattr(texts, "topic_probability", None)
-    if probability is None:
-        return np.ones(len(texts.shared), dtype=np.bool_)
-    return ~(np.asarray(probability, dtype=np.float64) < MIN_TOPIC)  # one not known is shown
+def _probability(texts: Vectors) -> FloatArray:
+    """Return the probability of the topic, NaN of a model without topics."""
+    given = getattr(texts, "topic_probability", None)
+    if given is None:
+        return np.full(len(texts.shared), np.nan)
+    return np.asarray(given, dtype=np.float64)
 
 
 def _precision(cosine: FloatArray, topical: BoolArray, shown: BoolArray) -> FloatArray:

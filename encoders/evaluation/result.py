@@ -153,12 +153,36 @@ class BrightSpectra:
 
 
 @dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Texts of about equal probability, and the share of them that is about X-ray sources."""
+
+    probability: float
+    """Mean of the texts."""
+    topical: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicReliability:
+    """How far the topic's probability is to be trusted, on held-out texts of corpora."""
+
+    auc: float
+    expected_calibration_error: float
+    """Of 15 equally wide bins."""
+    shown_of_topical: float
+    """Share of the texts on the topic that a search shows by default."""
+    shown_of_others: float
+    bins: Sequence[ReliabilityBin]
+
+
+@dataclass(frozen=True, slots=True)
 class RealResult:
     """How real spectra, real papers and short questions meet; None where nothing can be said."""
 
     topical_precision_at_10: float | None
     topical_prior: float | None
     """Topical share of the pool: what chance reaches."""
+    topic: TopicReliability | None
     own_text_percentile: OwnTextPercentile | None
     question_auc: QuestionAuc | None
     coverage_68: float | None

@@ -172,20 +172,38 @@ def test_an_envelope_holds_the_bounds_of_every_kind():
     assert envelope([one]) == one
 
 
+def residuals(n, spread, seed):
+    """Residuals of a normal distribution, one of each source."""
+    drawn = np.random.default_rng(seed).normal(0, spread, n)
+    return Residuals(drawn, np.ones(n), np.arange(n))
+
+
 def test_coverage_is_that_of_the_worse_kind_and_width_that_of_the_wider():
-    rng = np.random.default_rng(0)
-    good = Residuals(rng.normal(0, 1, 4000), np.ones(4000))
-    bad = Residuals(rng.normal(0, 2, 4000), np.full(4000, 2.0))
-    first = np.arange(4000) % 2 == 0
-    coverage, width = on_other_half([good, bad], first)
-    assert coverage["68"] == pytest.approx(0.68, abs=0.02)
-    assert width["68"] == pytest.approx(on_other_half([bad], first)[1]["68"], rel=0.1)
+    good, bad = residuals(4000, 1, 0), residuals(2000, 4, 1)
+    coverage, width = on_other_half([good, bad])
+    assert coverage["68"] == pytest.approx(0.68, abs=0.03)
+    assert width["68"] == pytest.approx(on_other_half([bad])[1]["68"], rel=0.1)
+
+
+def test_spectra_that_real_ones_are_unlike_count_as_much_as_these():
+    """Spectra of several components: estimates from fits of one are farther off for them."""
+    unlike = made(N_SIMULATED, 2, simulated=True, noise=1.5)
+    wide = calibrate_on(REAL, unlike).spectrum_only.variables["bb_kt"]
+    new = [made(1600, 4, simulated=False, noise=noise, shift=0.2) for noise in (0.3, 1.5)]
+    each = [held(wide, one, REAL, "68") for one in new]
+    assert np.mean(each) >= 0.66
+    assert each[1] > 0.45  # calibrated on the real ones alone it would be .2
+
+
+def test_residuals_of_two_sets_are_those_of_different_sources():
+    both = residuals(3, 1, 0).and_of(residuals(2, 1, 1))
+    assert both.source.tolist() == [0, 1, 2, 3, 4]
+    assert len(both.ratio()) == 5
 
 
 def test_stretched_intervals_cover_their_level():
-    rng = np.random.default_rng(1)
-    bounds = bounds_of(Residuals(rng.normal(0, 1, 5000), np.ones(5000)))
-    wide = Residuals(rng.normal(0, 3, 5000), np.ones(5000))
+    bounds = bounds_of(residuals(5000, 1, 1))
+    wide = residuals(5000, 3, 2)
     factor = stretch(bounds, wide)
     assert factor["68"] == pytest.approx(3, rel=0.1)
     assert factor["90"] == pytest.approx(3, rel=0.1)
