@@ -262,12 +262,12 @@ def _train(
         raise InputError("profile quick trains no autoencoder: give a bundle as --start")
     embedder = open_embedder(text_model)
     with stages() as progress:
-        words = read_words(corpus, exclude, embedder, progress)
-        if words and config.bridge_share is None:
-            config = replace(config, bridge_share=BRIDGE_SHARE_OF_WORDS)
         dataset, share = read_to_learn(path, embedder, progress)
         if calibrates_on_real:
             refuse_observed(dataset, "--calibrate-on")
+        words = read_words(corpus, exclude, embedder, progress)
+        if words and config.bridge_share is None:
+            config = replace(config, bridge_share=BRIDGE_SHARE_OF_WORDS)
         mixed = mix_simulated(
             dataset, share if simulated_share is None else simulated_share, config.seed, progress
         )

@@ -44,7 +44,7 @@ def test_papers_below_the_probability_are_left_out_and_those_of_unknown_topic_ar
     store, papers
 ):
     assert found(store, papers, PaperFilter(min_topic=MIN_TOPIC).to_qdrant()) == {2, 3, 4}
-    assert found(store, papers, PaperFilter(min_topic=0.9, year_to=2001).to_qdrant()) == {3, 4}
+    assert found(store, papers, PaperFilter(min_topic=0.95, year_to=2001).to_qdrant()) == {3, 4}
 
 
 def test_condition_on_the_probability_never_holds_where_there_is_none(store, papers):
