@@ -1,7 +1,7 @@
 """Hyperparameters of a model bundle, saved in its manifest."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Literal, Self
@@ -196,6 +196,10 @@ def config_of(
     profile: Profile = Profile.STANDARD,
     **changes: Any,  # noqa: ANN401
 ) -> TrainingConfig:
-    """Return the hyperparameters of a recipe and a profile, with some of them changed."""
+    """Return the hyperparameters of a recipe and a profile, with some of them changed.
+
+    The seed is that of the reader of texts too.
+    """
     of_recipe = _AS_PRINTED if recipe is RecipeName.PAPER else {}
-    return TrainingConfig(**{**of_recipe, **_PROFILES[recipe, profile], **changes})
+    config = TrainingConfig(**{**of_recipe, **_PROFILES[recipe, profile], **changes})
+    return replace(config, text_concepts=replace(config.text_concepts, seed=config.seed))

@@ -37,6 +37,7 @@ def test_both_recipes_are_known_and_any_other_is_not():
 
 def test_our_recipe_is_the_default():
     assert config_of() == TrainingConfig()
+    assert config_of(seed=3).text_concepts.seed == 3  # another seed is another reader, too
     assert TrainingConfig().recipe == "ours"
 
 
