@@ -64,8 +64,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """Return the canonical JSON that the hash covers."""
-        content = {"format_version": FORMAT_VERSION, **asdict(self)}
-        return json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
+        return _canonical({"format_version": FORMAT_VERSION, **asdict(self)})
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
@@ -128,17 +127,25 @@ class ModelBundle:
         Its weights; put into evaluation mode, on a GPU when there is one.
     embedder : TextEmbedder
         The text model named in the manifest.
+    described : str or None
+        Canonical JSON of the manifest as it was saved: what an earlier version has written lacks
+        settings that were added since, and is the same model nevertheless.
     """
 
     def __init__(
-        self, manifest: Manifest, model: SpectrumTextModel, embedder: TextEmbedder
+        self,
+        manifest: Manifest,
+        model: SpectrumTextModel,
+        embedder: TextEmbedder,
+        described: str | None = None,
     ) -> None:
         self.manifest = manifest
+        self._described = described or manifest.to_json()
         self._weights = save_tensors({k: v.cpu() for k, v in model.state_dict().items()})
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model = model.to(self._device).eval()
         self.embedder = embedder
-        self.model_id = content_hash(manifest.to_json(), self._weights)
+        self.model_id = content_hash(self._described, self._weights)
         self.text_model = manifest.text_model
         self.spectrum_width = manifest.config.latent
         self.text_width = N_SECTIONS * manifest.section_width
@@ -255,7 +262,7 @@ class ModelBundle:
         UnavailableError
             If it cannot be written.
         """
-        content = json.loads(self.manifest.to_json())
+        content = json.loads(self._described)
         content |= {"model_id": self.model_id, "weights_bytes": len(self._weights)}
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -308,10 +315,11 @@ def load(folder: Path, embedder: TextEmbedder | None = None) -> ModelBundle:
             f"{content.get('weights_bytes')}: it is incomplete, copy or train the bundle again"
         )
     model_id = content.get("model_id")
-    described = {k: v for k, v in content.items() if k not in ("model_id", "weights_bytes")}
+    about = {k: v for k, v in content.items() if k not in ("model_id", "weights_bytes")}
     try:
-        manifest = Manifest.from_dict(described)
-        found = content_hash(manifest.to_json(), weights)
+        manifest = Manifest.from_dict(about)
+        described = _canonical(about)
+        found = content_hash(described, weights)
     except (KeyError, TypeError, ValueError) as exc:
         raise BundleError(
             f"{folder / MANIFEST} does not describe a model ({exc}): copy or train the bundle again"
@@ -335,7 +343,12 @@ def load(folder: Path, embedder: TextEmbedder | None = None) -> ModelBundle:
         raise BundleError(
             f"{folder / WEIGHTS} does not fit its manifest ({exc}): train the bundle again"
         ) from exc
-    return ModelBundle(manifest, model, embedder or open_embedder(manifest.text_model))
+    embedder = embedder or open_embedder(manifest.text_model)
+    return ModelBundle(manifest, model, embedder, described)
+
+
+def _canonical(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

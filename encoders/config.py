@@ -65,7 +65,9 @@ class TrainingConfig:
     """Counts to which brighter spectra are scaled down before they are encoded."""
     variable_weight: float = 0.1
     """Weight of the loss of the catalogue variables beside that of the shape."""
-    autoencoder_epochs: int = 10
+    autoencoder_epochs: int = 20
+    autoencoder_steps: int = 5400
+    """Steps after which a large training set has been learnt from enough, in whole epochs."""
     autoencoder_batch: int = 128
     autoencoder_learning_rate: float = 1e-3
 
@@ -149,7 +151,6 @@ _AS_PRINTED = MappingProxyType[str, Any](
         "recipe": "paper",
         "variable_weight": 0.0,
         "bridge_share": 0.0,
-        "autoencoder_epochs": 20,
         "text_components": 0,
         "hidden": 256,
         "members": 4,
@@ -174,7 +175,7 @@ _PROFILES = MappingProxyType[tuple[RecipeName, Profile], dict[str, Any]](
         (RecipeName.OURS, Profile.QUICK): {**_QUICK, "alignment_epochs": 20},
         (RecipeName.OURS, Profile.STANDARD): {},
         (RecipeName.OURS, Profile.BEST): {
-            "autoencoder_epochs": 30,
+            "autoencoder_epochs": 40,
             "members": 8,
             "candidates": 12,
             "thinned_copies": 16,

@@ -86,9 +86,10 @@ def fit_autoencoder(
         Told how many batches are done.
     """
     n_batches = -(-len(training.counts) // config.autoencoder_batch)
-    total = config.autoencoder_epochs * n_batches
-    if not total:
+    n_epochs = min(config.autoencoder_epochs, -(-config.autoencoder_steps // n_batches))
+    if not n_epochs:
         return
+    total = n_epochs * n_batches
     rate = config.autoencoder_learning_rate
     optimizer = optim.AdamW(autoencoder.parameters(), rate, weight_decay=config.weight_decay)
     schedule = optim.lr_scheduler.OneCycleLR(
@@ -103,7 +104,7 @@ def fit_autoencoder(
         best = {k.removeprefix("best/"): v for k, v in saved.items() if k.startswith("best/")}
         steps = begin * n_batches
         schedule.load_state_dict({"last_epoch": steps, "_step_count": steps + 1})
-    for epoch in range(begin, config.autoencoder_epochs):
+    for epoch in range(begin, n_epochs):
         if epoch - best_epoch > config.patience:
             break
         # Each epoch has its own random numbers, so that none need be saved with a checkpoint.

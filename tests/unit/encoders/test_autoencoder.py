@@ -92,6 +92,21 @@ def test_fit_autoencoder_without_epochs_leaves_the_weights(spectra):
     assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())
 
 
+def test_a_large_training_set_is_passed_through_less_often(spectra):
+    told = []
+    config = replace(SMALL, autoencoder_steps=14)  # of 5 batches: 3 epochs of 20
+    part = Spectra(spectra, torch.full((40, 20), torch.nan))
+    fit_autoencoder(
+        SpectrumAutoencoder(config),
+        part,
+        part,
+        config,
+        Checkpoints(None, ""),
+        lambda *step: told.append(step),
+    )
+    assert told[-1][1:] == (15, 15)
+
+
 def test_spectra_standardise_variables_by_the_training_rows(dataset):
     rows = np.arange(len(dataset))
     variables = Spectra.of(dataset, rows, rows[:60]).variables

@@ -230,14 +230,35 @@ def test_an_unknown_hyperparameter_is_refused(saved, embedder):
         load(saved, embedder)
 
 
-def test_weights_that_do_not_fit_the_manifest_are_refused(saved, embedder):
-    # A bundle wrong from the start, with a right hash: only the shapes tell.
-    content = json.loads((saved / MANIFEST).read_text())
-    content["config"]["hidden"] *= 2
+def rehash(folder, config):
+    """Give a bundle another config, and the hash that goes with it."""
+    content = json.loads((folder / MANIFEST).read_text()) | {"config": config}
     described = {k: v for k, v in content.items() if k not in ("model_id", "weights_bytes")}
     canonical = json.dumps(described, indent=2, sort_keys=True)
-    model_id = content_hash(canonical, (saved / WEIGHTS).read_bytes())
-    edit(saved / MANIFEST, config=content["config"], model_id=model_id)
+    model_id = content_hash(canonical, (folder / WEIGHTS).read_bytes())
+    edit(folder / MANIFEST, config=config, model_id=model_id)
+    return model_id
+
+
+def test_a_bundle_made_before_a_hyperparameter_was_added_is_the_same_model(
+    saved, embedder, tmp_path
+):
+    config = json.loads((saved / MANIFEST).read_text())["config"]
+    del config["autoencoder_steps"]
+    model_id = rehash(saved, config)
+    older = load(saved, embedder)
+    assert older.model_id == model_id
+    older.save(tmp_path / "again")
+    again, before = (
+        json.loads((folder / MANIFEST).read_text()) for folder in (tmp_path / "again", saved)
+    )
+    assert again == before
+
+
+def test_weights_that_do_not_fit_the_manifest_are_refused(saved, embedder):
+    # A bundle wrong from the start, with a right hash: only the shapes tell.
+    config = json.loads((saved / MANIFEST).read_text())["config"]
+    rehash(saved, config | {"hidden": 2 * config["hidden"]})
     with pytest.raises(BundleError, match="does not fit its manifest"):
         load(saved, embedder)
 
