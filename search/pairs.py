@@ -14,7 +14,7 @@ import numpy as np
 
 from common.dataset import Dataset, Text, part_of
 from common.errors import NotFoundError
-from common.ports import MIN_TOPIC, Progress, no_progress
+from common.ports import Progress, no_progress
 from common.records import Detection, Summary
 from common.variables import VARIABLE_NAMES
 from search.inputs import SPECTRA, Inputs, read_inputs
@@ -27,6 +27,9 @@ NAME = "the store"
 
 MOST_SOURCES = 20
 """A text about more sources than these is a survey, and says nothing of any one of them."""
+
+LEAST_TOPIC = 0.5
+"""Of a paper that is paired: less than a search asks for, as somebody has linked it to the source."""
 
 _HELD_OUT_FIRST = ("test", "validation", "calibration", "train")
 _PAPER_FIELDS = [
@@ -148,7 +151,7 @@ def _links(
         if not all(section.strip() for section in summary.sections()):
             continue
         digest = summary.hash()
-        if paper.get(TOPIC_PROBABILITY, 1.0) < MIN_TOPIC:
+        if paper.get(TOPIC_PROBABILITY, 1.0) < LEAST_TOPIC:
             off_topic.add(digest)
             continue
         names = (paper["bibcode"], *paper.get("alternate_bibcodes", ()))
