@@ -29,7 +29,7 @@ MOST_SOURCES = 20
 """A text about more sources than these is a survey, and says nothing of any one of them."""
 
 LEAST_TOPIC = 0.5
-"""Of a paper that is paired: less than a search asks for, as somebody has linked it to the source."""
+"""Of a paper that is paired: less than a search asks for, as it has been linked to the source."""
 
 _HELD_OUT_FIRST = ("test", "validation", "calibration", "train")
 _PAPER_FIELDS = [
