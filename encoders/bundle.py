@@ -5,7 +5,7 @@ tensors; ``model_id`` is a content hash over both, so an altered bundle is found
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self, cast
@@ -20,7 +20,15 @@ from torch import Tensor, nn
 
 from common.binning import N_BINS
 from common.errors import BundleError, InvalidSpectrumError, UnavailableError
-from common.ports import Float32Array, Progress, TextEmbedder, TextVectors, Vectors, no_progress
+from common.ports import (
+    Float32Array,
+    PlacedTexts,
+    Progress,
+    TextEmbedder,
+    TextVectors,
+    Vectors,
+    no_progress,
+)
 from common.records import Summary, content_hash
 from encoders.concept_bridge import SpectrumConcepts, beyond_expectation
 from encoders.config import TrainingConfig
@@ -228,18 +236,50 @@ class ModelBundle:
         TextVectors
             ``own`` are the embeddings of the three sections side by side.
         """
+        own = self._embed_sections(summaries, progress)
+        placed = self._place(summaries, lambda: own, progress)
+        normed = (own / N_SECTIONS**0.5).astype(np.float32)
+        return TextVectors(normed, placed.shared, placed.topic_probability)
+
+    def place_summaries(
+        self, summaries: Sequence[Summary], progress: Progress = no_progress
+    ) -> PlacedTexts:
+        """Give the places of summaries in the shared space, and their topics.
+
+        The whole sections are embedded only where the recipe reads them: it takes most of the time.
+
+        Parameters
+        ----------
+        summaries : sequence of Summary, length n
+            Texts.
+        progress : callable
+            Told how many sentences are embedded.
+
+        Returns
+        -------
+        PlacedTexts
+            What `encode_summaries` gives, without the embeddings of the sections.
+        """
+        return self._place(summaries, lambda: self._embed_sections(summaries, progress), progress)
+
+    def _embed_sections(self, summaries: Sequence[Summary], progress: Progress) -> Float32Array:
         if not summaries:  # nothing to do is no reason to load the text model
-            return TextVectors(
-                np.empty((0, self.text_width), np.float32),
-                np.empty((0, self.shared_width), np.float32),
-                np.empty(0, np.float32),
-            )
+            return np.empty((0, self.text_width), np.float32)
         self._check_text_width()
         sections = [section for summary in summaries for section in summary.sections()]
-        own = self.embedder.embed(sections, progress).reshape(len(summaries), self.text_width)
+        return self.embedder.embed(sections, progress).reshape(len(summaries), self.text_width)
+
+    def _place(
+        self, summaries: Sequence[Summary], own: Callable[[], Float32Array], progress: Progress
+    ) -> PlacedTexts:
+        if not summaries:
+            return PlacedTexts(
+                np.empty((0, self.shared_width), np.float32), np.empty(0, np.float32)
+            )
+        self._check_text_width()
         sentences = embed_sentences(self.embedder, summaries, progress)
         told, topic_probability = self._model.text_concepts.probabilities(summaries, sentences)
-        inputs = self._recipe.text_inputs(sentences, lambda: own)
+        inputs = self._recipe.text_inputs(sentences, own)
         with torch.inference_mode():
             aligned = self._model.alignment.texts(
                 self._tensor(inputs.embeddings),
@@ -247,8 +287,7 @@ class ModelBundle:
                 torch.from_numpy(inputs.of_text).to(self._device),
             )
             shared = self._model.read(self._tensor(told), aligned)
-        normed = (own / N_SECTIONS**0.5).astype(np.float32)
-        return TextVectors(normed, shared.cpu().numpy(), topic_probability)
+        return PlacedTexts(shared.cpu().numpy(), topic_probability)
 
     def encode_question(self, question: str) -> TextVectors:
         """Encode free text as a summary whose three sections are the question (n = 1)."""

@@ -6,7 +6,7 @@ any of it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,13 @@ from common.ports import (
     MIN_TOPIC,
     Encoder,
     Float32Array,
+    PlacedTexts,
     Progress,
     Summarizer,
     Vectors,
     no_progress,
 )
+from common.records import Summary
 from common.source_class import normalise_or_none
 from encoders.evaluation.bootstrap import Bootstrap, interval, ratio
 from encoders.evaluation.counts import count_drift
@@ -43,6 +45,16 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 N_NEAREST: Final = 10
+
+
+class PlacesTexts(Encoder, Protocol):
+    """An encoder that places texts without embedding whole sections."""
+
+    def place_summaries(
+        self, summaries: Sequence[Summary], progress: Progress = no_progress
+    ) -> PlacedTexts:
+        """Give the places of summaries in the shared space, and their topics."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +99,7 @@ class _Spectra:
 
 def score_real(
     judged: Judged,
-    model: Encoder,
+    model: PlacesTexts,
     summarizer: Summarizer,
     seed: int = 0,
     progress: Progress = no_progress,
@@ -136,10 +148,11 @@ def score_real(
     notes: list[str] = []
     corpus = _pool(judged)
     summaries = summarizer.summarize([(one.title, one.abstract) for one in corpus], progress)
-    texts = model.encode_summaries([t.summary for t in dataset.texts] + summaries, progress)
+    texts = model.place_summaries([t.summary for t in dataset.texts] + summaries, progress)
     topical = np.array([True] * len(dataset.texts) + [one.is_topical for one in corpus], dtype=bool)
     cosine = (_unit(spectra.vectors.shared) @ _unit(texts.shared).T).astype(np.float64)
-    probability, of_corpus = _probability(texts), slice(len(dataset.texts), None)
+    probability = texts.topic_probability.astype(np.float64)
+    of_corpus = slice(len(dataset.texts), None)
     precision = None
     if topical.all() or not len(topical):
         notes.append("no text is off-topic: give --corpus to see whether spectra find the others")
@@ -191,14 +204,6 @@ def _pool(judged: Judged) -> list[CorpusText]:
         for one in judged.corpus
         if one.is_held_out and (one.is_topical or one.is_off_topic) and one.id not in known
     ]
-
-
-def _probability(texts: Vectors) -> FloatArray:
-    """Return the probability of the topic, NaN of a model without topics."""
-    given = getattr(texts, "topic_probability", None)
-    if given is None:
-        return np.full(len(texts.shared), np.nan)
-    return np.asarray(given, dtype=np.float64)
 
 
 def _precision(cosine: FloatArray, topical: BoolArray, shown: BoolArray) -> FloatArray:

@@ -35,6 +35,9 @@ class FakeBundle(FakeEncoder):
             dataset="elsewhere", config=SimpleNamespace(train_on="split")
         )
 
+    def place_summaries(self, summaries, progress=no_progress):
+        return self.encode_summaries(summaries, progress)
+
     def reconstruct(self, counts, exposure_s):
         return min_max(count_rate(counts, exposure_s))
 

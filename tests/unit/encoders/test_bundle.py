@@ -86,6 +86,14 @@ def test_vectors_have_the_widths_announced_and_unit_length(bundle, spectra, data
             assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
 
 
+def test_places_of_texts_are_those_of_their_vectors(bundle, dataset):
+    summaries = summaries_of(dataset)[:5]
+    placed, encoded = bundle.place_summaries(summaries), bundle.encode_summaries(summaries)
+    np.testing.assert_array_equal(placed.shared, encoded.shared)
+    np.testing.assert_array_equal(placed.topic_probability, encoded.topic_probability)
+    assert bundle.place_summaries([]).shared.shape == (0, bundle.shared_width)
+
+
 def test_encoding_nothing_gives_no_rows(bundle):
     assert bundle.encode_spectra(np.empty((0, 400)), np.empty(0)).own.shape == (0, 64)
     texts = bundle.encode_summaries([])

@@ -10,7 +10,7 @@ from common.calibration import Calibration, Origin, RuleSet, VariableRule
 from common.corpus import CorpusText, is_held_out
 from common.dataset import Dataset, Question, Text
 from common.errors import InputError
-from common.ports import Vectors, no_progress
+from common.ports import PlacedTexts, Vectors, no_progress
 from common.records import Detection, Summary
 from common.source_class import normalise
 from encoders.evaluation.real import Judged, auc, percentiles, score_real
@@ -46,19 +46,16 @@ class ByKind:
         names = [next(k for k in ANGLE if k in one.nature) for one in summaries]
         own = np.array([at(ANGLE[name]) for name in names], dtype=np.float32)
         own += np.arange(len(own), dtype=np.float32)[:, None] * 1e-4  # no ties
-        if self.probability is None:
-            return Vectors(own, own)
-        return Topical(own, own, np.array([self.probability(name) for name in names]))
+        return Vectors(own, own)
+
+    def place_summaries(self, summaries, progress=no_progress):
+        shared = self.encode_summaries(summaries).shared
+        names = [next(k for k in ANGLE if k in one.nature) for one in summaries]
+        topics = [np.nan if self.probability is None else self.probability(n) for n in names]
+        return PlacedTexts(shared, np.array(topics))
 
     def encode_question(self, question):
         return self.encode_summaries([Summary(question, question, question, "given")])
-
-
-@dataclasses.dataclass(frozen=True)
-class Topical:
-    own: np.ndarray
-    shared: np.ndarray
-    topic_probability: np.ndarray
 
 
 class Titles:
