@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from common.settings import get_settings
+
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["CHANDRA_CACHE"] = "off"  # what another run has kept would hide what this one does
@@ -56,6 +58,17 @@ def module_folder(tmp_path_factory):
     yield make
     for folder in made:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def embedded_once(module_folder):
+    """Keep embeddings for all tests of a module: of thousands of texts they take minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHANDRA_CACHE", "on")
+        patch.setenv("CHANDRA_CACHE_DIR", str(module_folder("embedded")))
+        get_settings.cache_clear()
+        yield
+    get_settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

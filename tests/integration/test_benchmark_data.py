@@ -7,7 +7,6 @@ from qdrant_client import models
 
 from common.calibration import CALIBRATION, read_calibration
 from common.records import point_id
-from common.settings import get_settings
 from encoders.bundle import SHIPPED_BUNDLE, load
 from encoders.evaluation.evaluate import evaluate
 from encoders.evaluation.representations import represent
@@ -61,19 +60,8 @@ def test_where_is_kept_to(store):
         assert hit["payload"]["flux_significance_b"] >= 5
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_cache(module_folder):
-    """Texts are embedded once for all tests here: it takes minutes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHANDRA_CACHE", "on")
-        patch.setenv("CHANDRA_CACHE_DIR", str(module_folder("embedded")))
-        get_settings.cache_clear()
-        yield
-    get_settings.cache_clear()
-
-
 @pytest.fixture(scope="module")
-def trained(module_folder, shared_data):
+def trained(module_folder, shared_data, embedded_once):
     """A bundle trained on the benchmark, from the shipped one."""
     folder = module_folder("trained") / "bundle"
     answer("train", shared_data / "simbench", "--out", folder, timeout=3000)

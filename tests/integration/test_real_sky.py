@@ -15,7 +15,7 @@ DRIFT = {"10000": 0.93, "100000": 0.93, "1000000": 0.93}
 
 
 @pytest.fixture(scope="module")
-def real(shared_data):
+def real(shared_data, embedded_once):
     corpus = sorted((shared_data / "papers" / "corpus").glob("*.jsonl.gz"))
     found = answer(
         "evaluate", shared_data / "realbench", "--bundle", SHIPPED_BUNDLE,
