@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 
@@ -104,6 +105,10 @@ def text_concepts_for(
         text_concepts = TextConcepts(embedder.width, kept.manifest.config.text_concepts)
         text_concepts.load_state_dict(kept.weights("text_concepts"))
         return text_concepts.eval()
+    if config.bridge_share == 0 and words is None:  # nothing asks what is said, or tells topics
+        unread = TextConcepts(embedder.width, config.text_concepts)
+        unread.topic_slope.fill_(nan)
+        return unread.eval()
     return fit_text_concepts(
         embedder,
         words.texts if words else (),
