@@ -24,7 +24,7 @@ def dataset():
 
 
 @pytest.fixture(scope="module")
-def weak(module_folder):
+def weak(module_folder, embedded_once):
     """A bundle that has hardly learnt to align."""
     folder = module_folder("weak")
     write_dataset(simulate(40, 78), folder / "few")
@@ -40,6 +40,11 @@ def stored(folder, dataset, weak):
     return data_dir
 
 
+def hear_interruptions():
+    """Undo what a shell does to commands in its background: Ctrl-C is not for them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def model_in_use(data_dir):
     return answer("reindex", "--status", data_dir=data_dir)["model_id"]
 
@@ -49,7 +54,10 @@ def test_learning_improves_on_a_weak_bundle_and_switches(dataset, weak, tmp_path
     old = model_in_use(data_dir)
     learn = ["learn", "--bundle", weak, "--yes", "--profile", "quick"]
     # Broken off in the middle of training, the same command goes on.
-    process = subprocess.Popen([*COMMAND, *map(str, learn), "--data-dir", str(data_dir)])
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, learn), "--data-dir", str(data_dir)],
+        preexec_fn=hear_interruptions,
+    )
     try:
         process.wait(20)
     except subprocess.TimeoutExpired:
