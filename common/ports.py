@@ -37,22 +37,6 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PlacedTexts:
-    """Where texts stand in the shared space, and what the model thinks of their subject.
-
-    Attributes
-    ----------
-    shared : ndarray of float32, shape (n, d_shared)
-        Rows of unit L2 norm.
-    topic_probability : ndarray of float32, shape (n,)
-        As in `TextVectors`.
-    """
-
-    shared: Float32Array
-    topic_probability: Float32Array
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class TextVectors(Vectors):
     """Embeddings of texts, and what the model thinks of their subject.
 

@@ -6,9 +6,9 @@ tensors; ``model_id`` is a content hash over both, so an altered bundle is found
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Self, cast
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,6 @@ from common.binning import N_BINS
 from common.errors import BundleError, InvalidSpectrumError, UnavailableError
 from common.ports import (
     Float32Array,
-    PlacedTexts,
     Progress,
     TextEmbedder,
     TextVectors,
@@ -30,17 +29,13 @@ from common.ports import (
     no_progress,
 )
 from common.records import Summary, content_hash
-from encoders.concept_bridge import SpectrumConcepts, beyond_expectation
-from encoders.config import TrainingConfig
+from encoders.manifest import MANIFEST, Manifest, canonical, read_file, read_manifest
+from encoders.model import SpectrumTextModel
 from encoders.recipes.known import recipe_of
 from encoders.sentences import embed_sentences
-from encoders.shared_space import Joint
 from encoders.text import open_embedder
-from encoders.text_concepts import TextConcepts
 
 FloatArray = npt.NDArray[np.float64]
-FORMAT_VERSION: Final = 3
-MANIFEST: Final = "model.json"
 WEIGHTS: Final = "weights.safetensors"
 SHIPPED_BUNDLE: Final = Path(__file__).parent / "bundles" / "simulated"
 """Trained on simulated spectra, so that the first run needs no training."""
@@ -50,78 +45,20 @@ N_SECTIONS: Final = 3
 _BATCH = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a model is made for and how it came about."""
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedTexts:
+    """Where texts stand in the shared space, and what the model thinks of their subject.
 
-    text_model: str
-    section_width: int
-    config: TrainingConfig
-    dataset: str
-    simulated: bool
-    summary_methods: Mapping[str, int]
-    """How many of the summaries trained on were written by which method."""
-    temperature: float
-    """Divides cosines of the shared space where they are turned into probabilities."""
-    started_from: str | None
-    """``model_id`` of the bundle whose autoencoder training began with."""
-    corpus: Mapping[str, int]
-    """How many texts of which corpus taught the wording and the topic; empty: none."""
-    split_sizes: Mapping[str, int]
-    metrics: Mapping[str, Any]
+    Attributes
+    ----------
+    shared : ndarray of float32, shape (n, d_shared)
+        Rows of unit L2 norm.
+    topic_probability : ndarray of float32, shape (n,)
+        As in `common.ports.TextVectors`.
+    """
 
-    def to_json(self) -> str:
-        """Return the canonical JSON that the hash covers."""
-        return _canonical({"format_version": FORMAT_VERSION, **asdict(self)})
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Return the manifest of such a document."""
-        fields = {k: v for k, v in content.items() if k not in ("format_version", "config")}
-        return cls(config=TrainingConfig.from_dict(content["config"]), **fields)
-
-
-class SpectrumTextModel(nn.Module):
-    """Everything with weights: the autoencoder, what reads texts, and the alignment."""
-
-    def __init__(self, section_width: int, config: TrainingConfig) -> None:
-        super().__init__()
-        recipe = recipe_of(config)
-        self.autoencoder = recipe.autoencoder(config)
-        self.alignment = recipe.shared_space(section_width, config)
-        self.spectrum_concepts = SpectrumConcepts(config)
-        self.text_concepts = TextConcepts(section_width, config.text_concepts)
-        self.joint = Joint(config) if config.bridge_share != 0 else None
-
-    def place(self, counts: Tensor, latents: Tensor) -> Tensor:
-        """Return unit vectors of the shared space for spectra, (B, 400), (B, latent) -> (B, d)."""
-        aligned = self.alignment.spectra(latents)
-        return aligned if self.joint is None else self.joint(self.shown(counts), aligned)
-
-    def read(self, told: Tensor, aligned: Tensor) -> Tensor:
-        """Return unit vectors of the shared space for texts.
-
-        Parameters
-        ----------
-        told : Tensor of float32, shape (B, N_CONCEPTS)
-            Probabilities of the concepts that they say.
-        aligned : Tensor of float32, shape (B, d)
-            Their vectors after alignment.
-
-        Returns
-        -------
-        Tensor of float32, shape (B, d)
-            The latter, joined with what is said.
-        """
-        return aligned if self.joint is None else self.joint(self.said(told), aligned)
-
-    def shown(self, counts: Tensor) -> Tensor:
-        """Return what spectra show beyond expectation, (B, 400) -> (B, N_CONCEPTS)."""
-        return beyond_expectation(self.spectrum_concepts(counts), self.spectrum_concepts.prior)
-
-    def said(self, told: Tensor) -> Tensor:
-        """Return what texts say beyond expectation, (B, N_CONCEPTS) -> the same."""
-        return beyond_expectation(told, self.text_concepts.prior)
+    shared: Float32Array
+    topic_probability: Float32Array
 
 
 class ModelBundle:
@@ -346,8 +283,8 @@ def load(folder: Path, embedder: TextEmbedder | None = None) -> ModelBundle:
     BundleError
         If it is altered, incomplete, of a newer format, or made for another text model.
     """
-    content = _read_manifest(folder)
-    weights = _read(folder / WEIGHTS)
+    content = read_manifest(folder)
+    weights = read_file(folder / WEIGHTS)
     if len(weights) != content.get("weights_bytes"):
         raise BundleError(
             f"{folder / WEIGHTS} has {len(weights)} bytes, its manifest says "
@@ -357,7 +294,7 @@ def load(folder: Path, embedder: TextEmbedder | None = None) -> ModelBundle:
     about = {k: v for k, v in content.items() if k not in ("model_id", "weights_bytes")}
     try:
         manifest = Manifest.from_dict(about)
-        described = _canonical(about)
+        described = canonical(about)
         found = content_hash(described, weights)
     except (KeyError, TypeError, ValueError) as exc:
         raise BundleError(
@@ -384,37 +321,6 @@ def load(folder: Path, embedder: TextEmbedder | None = None) -> ModelBundle:
         ) from exc
     embedder = embedder or open_embedder(manifest.text_model)
     return ModelBundle(manifest, model, embedder, described)
-
-
-def _canonical(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    try:
-        content: dict[str, Any] | None = json.loads(_read(path))
-    except ValueError as exc:
-        raise BundleError(f"{path} is no JSON ({exc}): copy or train the bundle again") from exc
-    version = content.get("format_version") if isinstance(content, dict) else None
-    if content is None or not isinstance(version, int):
-        raise BundleError(f"{path} is no manifest of a model bundle: it has no format_version")
-    if version != FORMAT_VERSION:
-        raise BundleError(
-            f"{path} has format {version}, this program reads {FORMAT_VERSION}: "
-            f"{'update the program' if version > FORMAT_VERSION else 'train the bundle again'}"
-        )
-    return content
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        raise BundleError(
-            f"{path} cannot be read ({exc.strerror}): name a folder that "
-            "`chandra-search train` has written"
-        ) from exc
 
 
 def _check_spectra(counts: FloatArray, exposure_s: FloatArray) -> None:

@@ -176,6 +176,7 @@ _PROFILES = MappingProxyType[tuple[RecipeName, Profile], dict[str, Any]](
         (RecipeName.OURS, Profile.STANDARD): {},
         (RecipeName.OURS, Profile.BEST): {
             "autoencoder_epochs": 40,
+            "autoencoder_steps": 10_800,
             "members": 8,
             "candidates": 12,
             "thinned_copies": 16,
@@ -184,6 +185,7 @@ _PROFILES = MappingProxyType[tuple[RecipeName, Profile], dict[str, Any]](
         (RecipeName.PAPER, Profile.STANDARD): {},
         (RecipeName.PAPER, Profile.BEST): {
             "autoencoder_epochs": 60,
+            "autoencoder_steps": 10_800,
             "members": 8,
             "candidates": 16,
         },

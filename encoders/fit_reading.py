@@ -10,9 +10,10 @@ from common.concepts import N_CONCEPTS
 from common.dataset import Dataset
 from common.ports import Float32Array, Progress, TextEmbedder
 from common.records import Summary
-from encoders.bundle import ModelBundle, SpectrumTextModel
+from encoders.bundle import ModelBundle
 from encoders.config import TrainingConfig
 from encoders.fit_text_concepts import ConceptText, fit_text_concepts
+from encoders.model import SpectrumTextModel
 from encoders.recipes.known import recipe_of
 from encoders.sentences import SentenceSets, embed_sentences
 from encoders.text_concepts import TextConcepts

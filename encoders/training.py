@@ -11,7 +11,7 @@ import torch
 from common.dataset import Dataset
 from common.errors import BundleError
 from common.ports import FloatArray, Progress, TextEmbedder, no_progress
-from encoders.bundle import Manifest, ModelBundle, SpectrumTextModel
+from encoders.bundle import ModelBundle
 from encoders.calibration import calibrated_temperature
 from encoders.checkpoint import Checkpoints
 from encoders.concept_bridge import beyond_expectation, fit_spectrum_concepts
@@ -25,6 +25,8 @@ from encoders.fit_autoencoder import (
     thin,
 )
 from encoders.fit_reading import Read, kept_reader, mean_told, read_texts, text_concepts_for
+from encoders.manifest import Manifest
+from encoders.model import SpectrumTextModel
 from encoders.recipes.known import recipe_of
 from encoders.shared_space import choose_share
 from encoders.spectral_targets import spectral_targets

@@ -19,7 +19,6 @@ from common.ports import (
     MIN_TOPIC,
     Encoder,
     Float32Array,
-    PlacedTexts,
     Progress,
     Summarizer,
     Vectors,
@@ -27,6 +26,7 @@ from common.ports import (
 )
 from common.records import Summary
 from common.source_class import normalise_or_none
+from encoders.bundle import PlacedTexts
 from encoders.evaluation.bootstrap import Bootstrap, interval, ratio
 from encoders.evaluation.counts import count_drift
 from encoders.evaluation.coverage import Valued, bright_spectra, catalogue_values, coverage

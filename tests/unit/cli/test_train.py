@@ -6,8 +6,9 @@ from typer.testing import CliRunner
 from cli.main import app
 from common.errors import BundleError, InputError, NotFoundError
 from encoders import training
-from encoders.bundle import MANIFEST, SHIPPED_BUNDLE, ModelBundle, load
+from encoders.bundle import SHIPPED_BUNDLE, ModelBundle, load
 from encoders.config import Profile, RecipeName, config_of
+from encoders.manifest import MANIFEST
 from ingest.dataset import write_dataset
 from ingest.simulate import simulate
 

@@ -8,7 +8,8 @@ from common.binning import min_max
 from common.concepts import N_CONCEPTS
 from common.errors import BundleError, InvalidSpectrumError, UnavailableError
 from common.records import Summary, content_hash
-from encoders.bundle import MANIFEST, WEIGHTS, load
+from encoders.bundle import WEIGHTS, load
+from encoders.manifest import MANIFEST
 
 
 @pytest.fixture

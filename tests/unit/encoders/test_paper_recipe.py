@@ -11,11 +11,12 @@ from torch.nn import functional
 from common.binning import min_max
 from common.errors import BundleError
 from encoders.autoencoder import ShapeAutoencoder
-from encoders.bundle import FORMAT_VERSION, MANIFEST, load
+from encoders.bundle import load
 from encoders.config import Profile, RecipeName, TrainingConfig, config_of
 from encoders.evaluation.evaluate import evaluate
 from encoders.evaluation.representations import represent
 from encoders.fit_alignment import Pairs
+from encoders.manifest import FORMAT_VERSION, MANIFEST
 from encoders.recipes import paper_fit
 from encoders.recipes.known import RECIPES, recipe_of
 from encoders.recipes.paper import FullyConnected, PaperRecipe, SectionHeads, SideBySide

@@ -10,9 +10,10 @@ from common.calibration import Calibration, Origin, RuleSet, VariableRule
 from common.corpus import CorpusText, is_held_out
 from common.dataset import Dataset, Question, Text
 from common.errors import InputError
-from common.ports import PlacedTexts, Vectors, no_progress
+from common.ports import Vectors, no_progress
 from common.records import Detection, Summary
 from common.source_class import normalise
+from encoders.bundle import PlacedTexts
 from encoders.evaluation.real import Judged, auc, percentiles, score_real
 
 KINDS = ("Sy2", "Star", "HXB")
