@@ -15,7 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one test process a core: more threads
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MEMORY = Path("/dev/shm")
-ROOM = 2**33  # bytes; a run takes about half of it
+ROOM = 2**33  # bytes; a run has taken 5.6e9
 
 REPOSITORY = Path(__file__).parents[1]
 
