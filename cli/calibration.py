@@ -64,12 +64,12 @@ def calibrate_bundle(
     from encoders.calibrate_on import calibrate_on, some_of
     from encoders.evaluation.representations import represent
 
-    beside = represent(some_of(dataset), bundle, progress)
-    if min(len(beside.split[part]) for part in ("train", "validation")) < FEWEST:
+    own = represent(dataset if real is None else some_of(dataset), bundle, progress)
+    if min(len(own.split[part]) for part in ("train", "validation")) < FEWEST:
         return None
     if real is None:
-        return calibrate(beside, progress)
-    return calibrate_on(represent(real, bundle, progress), beside, progress)
+        return calibrate(own, progress)
+    return calibrate_on(represent(real, bundle, progress), own, progress)
 
 
 def keep_in_bundle(found: Calibration | None, out: Path) -> None:

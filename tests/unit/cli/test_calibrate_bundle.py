@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from fake_encoder import FakeEncoder
 
+from cli.calibration import calibrate_bundle
 from common.binning import N_BINS
 from common.calibration import CALIBRATION, read_calibration
 from common.dataset import Dataset
+from common.ports import no_progress
 from common.records import Detection
 from ingest.dataset import write_dataset
 
@@ -117,3 +119,10 @@ def test_what_cannot_be_calibrated_exits_2_with_the_cure(ask, written, bundle, o
     assert cure in " ".join(printed.err.split())
     assert "Traceback" not in printed.err
     assert not (bundle / CALIBRATION).exists()
+
+
+def test_without_real_values_the_whole_validation_split_is_calibrated_on():
+    dataset = made("simulations", 4000, 6, simulated=True)
+    found = calibrate_bundle(FakeEncoder(), dataset, None, no_progress)
+    (origin,) = found.origins
+    assert origin.n_sources == len(dataset.split()["validation"])
