@@ -19,14 +19,17 @@ from search.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of
 from search.store.base import (
     CollectionSchema,
     Engine,
+    Held,
     HybridQuery,
     IndexState,
     NearestQuery,
     PointId,
+    Revisions,
     Store,
     Vector,
     WithPayload,
     WithVectors,
+    Written,
 )
 
 _NOT_WITHDRAWN = models.IsEmptyCondition(is_empty=models.PayloadField(key=WITHDRAWN))
@@ -177,6 +180,24 @@ class ModelView:
     def upsert(self, collection: str, points: Sequence[models.PointStruct]) -> None:
         """Insert or replace points; see `Store`."""
         self._store.upsert(self._name(collection), points)
+
+    def read(
+        self, collection: str, ids: Sequence[PointId], with_vectors: WithVectors = False
+    ) -> dict[str, Held]:
+        """Return points with their revisions, tombstones too; see `Store`."""
+        return self._store.read(self._name(collection), ids, with_vectors)
+
+    def write(
+        self, collection: str, points: Sequence[models.PointStruct], revisions: Revisions
+    ) -> Written:
+        """Insert or replace points that are as they were read; see `Store`."""
+        return self._store.write(self._name(collection), points, revisions)
+
+    def write_payload(
+        self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]], revisions: Revisions
+    ) -> Written:
+        """Set payload fields of points that are as they were read; see `Store`."""
+        return self._store.write_payload(self._name(collection), payloads, revisions)
 
     def delete_points(self, collection: str, ids: Sequence[PointId]) -> None:
         """Delete points; see `Store`."""

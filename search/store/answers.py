@@ -1,11 +1,14 @@
 """What both engines do to an answer, so that it does not tell them apart."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from qdrant_client import models
 
-from search.store.base import HybridQuery, NearestQuery, PointId
+from search.store.base import HybridQuery, NearestQuery, PointId, WithPayload
+from search.store.revisions import REVISION
+
+P = TypeVar("P", models.Record, models.ScoredPoint)
 
 
 class FacetHit(Protocol):
@@ -22,6 +25,15 @@ class FacetHit(Protocol):
         ...
 
 
+def unmarked(points: Sequence[P], with_payload: WithPayload) -> Sequence[P]:
+    """Return points without the revisions that nobody asked for."""
+    if with_payload is True:
+        for point in points:
+            if point.payload:
+                point.payload.pop(REVISION, None)
+    return points
+
+
 def in_order(records: Sequence[models.Record], ids: Sequence[PointId]) -> list[models.Record]:
     """Return records in the order in which their ids were asked for."""
     by_id = {str(record.id): record for record in records}
@@ -32,6 +44,7 @@ def ranked(
     points: Sequence[models.ScoredPoint], query: NearestQuery | HybridQuery
 ) -> list[models.ScoredPoint]:
     """Return an answer as promised: ties in the order of ids, no vectors that nobody asked for."""
+    unmarked(points, query.with_payload)
     if query.with_vectors is False:  # the engine adds them to diverse answers
         for point in points:
             point.vector = None

@@ -149,6 +149,50 @@ class IndexState:
     segments: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """A point as it was at one moment.
+
+    Attributes
+    ----------
+    id : int or str
+        Its id, as `Store.retrieve` spells it.
+    payload : dict
+        Its payload.
+    vectors : dict
+        Its named vectors, if they were asked for.
+    revision : str or None
+        What the last write to it was marked with; None where that was before there were marks.
+    """
+
+    id: int | str
+    payload: dict[str, Any]
+    vectors: dict[str, Any]
+    revision: str | None
+
+
+Revisions = Mapping[PointId, str | None]
+"""The revisions of points as they were read; a point that was not there is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a guarded write.
+
+    Attributes
+    ----------
+    revision : str
+        What the points that were written are marked with now.
+    lost : frozenset of str
+        Ids of points that others had changed since they were read: read them again, and repeat.
+        On a server also those that others have already written once more, so that a repetition
+        must do no harm.
+    """
+
+    revision: str
+    lost: frozenset[str]
+
+
 class Store(Protocol):
     """Collections of points with named vectors and a payload.
 
@@ -156,6 +200,11 @@ class Store(Protocol):
     ``InvalidQueryError`` for a question that cannot be asked, ``NotFoundError`` for an unknown
     collection, ``UnavailableError`` when the engine does not answer. Ids come back as int or str.
     Safe to use from several threads.
+
+    Every write marks its points with a revision of its own (`search.store.revisions`), so that who
+    reads a point, works for seconds and writes it erases nothing that came meanwhile: `read`, then
+    `write` or `write_payload`, and again for what is lost. Payloads come back without it, unless
+    it is asked for by name.
     """
 
     @property
@@ -207,6 +256,32 @@ class Store(Protocol):
         written: vectors that are not finite, of another size or of an unknown name, and payloads
         that are not JSON, raise InputError.
         """
+        ...
+
+    def read(
+        self, collection: str, ids: Sequence[PointId], with_vectors: WithVectors = False
+    ) -> dict[str, Held]:
+        """Return points by their ids as text, to decide from them what is written next.
+
+        On a cluster replicas have to agree; where they go on disagreeing, whatever is written to
+        the point replaces it on all of them.
+        """
+        ...
+
+    def write(
+        self, collection: str, points: Sequence[models.PointStruct], revisions: Revisions
+    ) -> Written:
+        """Insert or replace those points that are still as they were read.
+
+        ``revisions`` are those of `read`; a point without one there must not exist yet. Checked
+        and durable as by `upsert`.
+        """
+        ...
+
+    def write_payload(
+        self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]], revisions: Revisions
+    ) -> Written:
+        """Set payload fields, as `set_payload` does, of points that are still as they were read."""
         ...
 
     def delete_points(self, collection: str, ids: Sequence[PointId]) -> None:

@@ -4,20 +4,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
+from uuid import UUID
 
 import qdrant_edge as edge
 from qdrant_client import models
 
-from search.store.answers import facet_counts, in_order, ranked
+from search.store.answers import facet_counts, in_order, ranked, unmarked
 from search.store.base import (
     CollectionSchema,
+    Held,
     HybridQuery,
     IndexState,
     NearestQuery,
     PointId,
+    Revisions,
     Vector,
     WithPayload,
     WithVectors,
+    Written,
 )
 from search.store.checks import check_filter, check_limit, check_payloads, check_points, parse_id
 from search.store.edge_translation import (
@@ -27,6 +31,14 @@ from search.store.edge_translation import (
     to_filter,
     to_point,
     to_query,
+)
+from search.store.revisions import (
+    REVISION,
+    by_text,
+    held,
+    new_revision,
+    stamped,
+    stamped_payloads,
 )
 from search.store.shards import Shard, Shards, edge_errors
 
@@ -77,12 +89,52 @@ class EmbeddedStore:
     def upsert(self, collection: str, points: Sequence[models.PointStruct]) -> None:
         """Insert or replace points; see `Store`."""
         shard = self._shards.get(collection)
-        for batch in check_points(shard.name, points, shard.schema):
+        marked = stamped(points, new_revision())
+        for batch in check_points(shard.name, marked, shard.schema):
             with shard.writing, edge_errors(shard.name):
-                shard.edge.update(
-                    edge.UpdateOperation.upsert_points([to_point(point) for point in batch])
-                )
+                _upsert(shard, batch)
         shard.written(len(points))
+
+    def read(
+        self, collection: str, ids: Sequence[PointId], with_vectors: WithVectors = False
+    ) -> dict[str, Held]:
+        """Return points with their revisions; see `Store`."""
+        shard = self._shards.get(collection)
+        wanted = [parse_id(identifier) for identifier in ids]
+        with edge_errors(shard.name):
+            records = shard.edge.retrieve([*wanted], True, with_vectors)
+        return {str(record.id): held(from_record(record)) for record in records}
+
+    def write(
+        self, collection: str, points: Sequence[models.PointStruct], revisions: Revisions
+    ) -> Written:
+        """Insert or replace points that are as they were read; see `Store`."""
+        shard = self._shards.get(collection)
+        revision, expected = new_revision(), by_text(revisions)
+        lost: set[str] = set()
+        for batch in check_points(shard.name, stamped(points, revision), shard.schema):
+            with shard.writing, edge_errors(shard.name):  # one process: nobody writes in between
+                changed = _changed(shard, [point.id for point in batch], expected)
+                _upsert(shard, [point for point in batch if str(point.id) not in changed])
+            lost |= changed
+        shard.written(len(points))
+        return Written(revision, frozenset(lost))
+
+    def write_payload(
+        self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]], revisions: Revisions
+    ) -> Written:
+        """Set payload fields of points that are as they were read; see `Store`."""
+        shard = self._shards.get(collection)
+        revision, expected = new_revision(), by_text(revisions)
+        lost: set[str] = set()
+        for batch in check_payloads(shard.name, stamped_payloads(payloads, revision)):
+            with shard.writing, edge_errors(shard.name):
+                ids = [point for point, _ in batch]
+                changed = _changed(shard, ids, expected) | ({*map(str, ids)} - expected.keys())
+                _set_payload(shard, [one for one in batch if str(one[0]) not in changed])
+            lost |= changed
+        shard.written(len(payloads))
+        return Written(revision, frozenset(lost))
 
     def delete_points(self, collection: str, ids: Sequence[PointId]) -> None:
         """Delete points; see `Store`."""
@@ -95,14 +147,10 @@ class EmbeddedStore:
     def set_payload(self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Set payload fields of points; see `Store`."""
         shard = self._shards.get(collection)
-        for batch in check_payloads(shard.name, payloads):
+        for batch in check_payloads(shard.name, stamped_payloads(payloads, new_revision())):
             with shard.writing, edge_errors(shard.name):
                 known = {r.id for r in shard.edge.retrieve([i for i, _ in batch], False, False)}
-                for identifier, payload in batch:
-                    if identifier in known:
-                        shard.edge.update(
-                            edge.UpdateOperation.set_payload([identifier], dict(payload))
-                        )
+                _set_payload(shard, [one for one in batch if one[0] in known])
         shard.written(len(payloads))
 
     def delete_payload(
@@ -130,7 +178,8 @@ class EmbeddedStore:
         wanted = [parse_id(identifier) for identifier in ids]
         with edge_errors(shard.name):
             records = shard.edge.retrieve([*wanted], with_payload, with_vectors)
-        return in_order([from_record(record) for record in records], wanted)
+        found = in_order([from_record(record) for record in records], wanted)
+        return [*unmarked(found, with_payload)]
 
     def query(
         self,
@@ -206,7 +255,7 @@ class EmbeddedStore:
         )
         with edge_errors(shard.name):
             records, following = shard.edge.scroll(request)
-        page = [from_record(record) for record in records]
+        page = [*unmarked([from_record(record) for record in records], with_payload)]
         return page, None if following is None else from_id(following)
 
     def optimize(self, collection: str) -> None:
@@ -250,3 +299,25 @@ class EmbeddedStore:
 def _filter(shard: Shard, query_filter: models.Filter | None) -> edge.Filter | None:
     check_filter(query_filter)
     return to_filter(query_filter, shard.schema.payload_indexes)
+
+
+def _changed(shard: Shard, ids: Sequence[PointId], expected: Mapping[str, str | None]) -> set[str]:
+    """Return which points are not as expected: another revision, gone, or there already."""
+    records = shard.edge.retrieve([parse_id(point) for point in ids], [REVISION], False)
+    now = {str(record.id): (record.payload or {}).get(REVISION) for record in records}
+    own = {str(point) for point in ids}
+    return {
+        point
+        for point in own
+        if (point in now) != (point in expected) or now.get(point) != expected.get(point)
+    }
+
+
+def _upsert(shard: Shard, points: Sequence[models.PointStruct]) -> None:
+    if points:
+        shard.edge.update(edge.UpdateOperation.upsert_points([to_point(point) for point in points]))
+
+
+def _set_payload(shard: Shard, payloads: Sequence[tuple[int | UUID, Mapping[str, Any]]]) -> None:
+    for identifier, payload in payloads:
+        shard.edge.update(edge.UpdateOperation.set_payload([identifier], dict(payload)))

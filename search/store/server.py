@@ -21,19 +21,22 @@ from common.errors import (
     NotFoundError,
     UnavailableError,
 )
-from search.store.answers import facet_counts, in_order, ranked
+from search.store.answers import facet_counts, in_order, ranked, unmarked
 from search.store.base import (
     HNSW_EF_CONSTRUCT,
     HNSW_M,
     CollectionSchema,
+    Held,
     HybridQuery,
     IndexState,
     NearestQuery,
     PointId,
+    Revisions,
     Vector,
     VectorField,
     WithPayload,
     WithVectors,
+    Written,
 )
 from search.store.checks import (
     check_filter,
@@ -45,8 +48,10 @@ from search.store.checks import (
     parse_id,
 )
 from search.store.placement import Placement
+from search.store.revisions import new_revision, stamped, stamped_payloads
 from search.store.server_snapshots import ServerSnapshots
 from search.store.server_translation import to_index, to_request
+from search.store.server_writes import ORDERING, GuardedWrites
 
 DEFAULT_PLACEMENT = Placement()
 
@@ -54,8 +59,9 @@ DEFAULT_PLACEMENT = Placement()
 class ServerStore:
     """A `Store` on a Qdrant server, shared by any number of processes.
 
-    Nothing is retried here: an UnavailableError is the caller's to repeat. The time-out, in whole
-    seconds rounded up, is for connecting and for waiting; the server too gives up a question then.
+    Nothing is retried here but guarded writes: an UnavailableError is the caller's to repeat. The
+    time-out, in whole seconds rounded up, is for connecting and for waiting; the server too gives
+    up a question then.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class ServerStore:
             url=url, api_key=api_key, timeout=self._timeout_s, check_compatibility=False
         )
         self._snapshots = ServerSnapshots(url, api_key, timeout_s)
+        self._guarded = GuardedWrites(self._client, self._timeout_s)
 
     @property
     def engine(self) -> Literal["server"]:
@@ -147,19 +154,47 @@ class ServerStore:
         """Insert or replace points; see `Store`."""
         with self._errors(InputError):
             schema = _schema(self._client.get_collection(collection))
-            for batch in check_points(collection, points, schema):
-                self._client.upsert(collection, batch, wait=True)
+            for batch in check_points(collection, stamped(points, new_revision()), schema):
+                self._client.upsert(collection, batch, wait=True, ordering=ORDERING)
+
+    def read(
+        self, collection: str, ids: Sequence[PointId], with_vectors: WithVectors = False
+    ) -> dict[str, Held]:
+        """Return points with their revisions; see `Store`."""
+        with self._errors():
+            return self._guarded.read(collection, [parse_id(one) for one in ids], with_vectors)
+
+    def write(
+        self, collection: str, points: Sequence[models.PointStruct], revisions: Revisions
+    ) -> Written:
+        """Insert or replace points that are as they were read; see `Store`."""
+        revision = new_revision()
+        with self._errors(InputError):
+            schema = _schema(self._client.get_collection(collection))
+            batches = check_points(collection, stamped(points, revision), schema)
+            lost = [self._guarded.points(collection, one, revisions, revision) for one in batches]
+        return Written(revision, frozenset().union(*lost))
+
+    def write_payload(
+        self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]], revisions: Revisions
+    ) -> Written:
+        """Set payload fields of points that are as they were read; see `Store`."""
+        revision = new_revision()
+        with self._errors(InputError):
+            batches = check_payloads(collection, stamped_payloads(payloads, revision))
+            lost = [self._guarded.payloads(collection, one, revisions, revision) for one in batches]
+        return Written(revision, frozenset().union(*lost))
 
     def delete_points(self, collection: str, ids: Sequence[PointId]) -> None:
         """Delete points; see `Store`."""
         doomed = models.PointIdsList(points=[parse_id(identifier) for identifier in ids])
         with self._errors(InputError):
-            self._client.delete(collection, doomed, wait=True)
+            self._client.delete(collection, doomed, wait=True, ordering=ORDERING)
 
     def set_payload(self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Set payload fields of points; see `Store`."""
         with self._errors(InputError):
-            for batch in check_payloads(collection, payloads):
+            for batch in check_payloads(collection, stamped_payloads(payloads, new_revision())):
                 ids = [identifier for identifier, _ in batch]
                 records = self._client.retrieve(collection, ids, False, False)
                 known = {str(record.id) for record in records}
@@ -171,7 +206,9 @@ class ServerStore:
                     if str(identifier) in known
                 ]
                 if changes:
-                    self._client.batch_update_points(collection, changes, wait=True)
+                    self._client.batch_update_points(
+                        collection, changes, wait=True, ordering=ORDERING
+                    )
 
     def delete_payload(
         self,
@@ -182,7 +219,9 @@ class ServerStore:
         """Remove payload fields; see `Store`."""
         check_filter(query_filter)
         with self._errors(InputError):
-            self._client.delete_payload(collection, fields, query_filter or models.Filter())
+            self._client.delete_payload(
+                collection, fields, query_filter or models.Filter(), ordering=ORDERING
+            )
 
     def retrieve(
         self,
@@ -197,7 +236,7 @@ class ServerStore:
             found = self._client.retrieve(
                 collection, wanted, with_payload, with_vectors, timeout=self._timeout_s
             )
-        return in_order(found, wanted)
+        return [*unmarked(in_order(found, wanted), with_payload)]
 
     def query(
         self,
@@ -276,6 +315,7 @@ class ServerStore:
                 with_vectors=with_vectors,
                 timeout=self._timeout_s,
             )
+        unmarked(page, with_payload)
         if following is None or isinstance(following, int):
             return page, following
         return page, str(following)

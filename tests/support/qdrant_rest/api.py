@@ -11,12 +11,26 @@ from qdrant_rest.shards import ApiError, Collections
 from qdrant_rest.snapshots import add_snapshots
 
 from search.store.checks import parse_id
-from search.store.edge_translation import from_id, from_record, from_scored, to_point, to_vector
+from search.store.edge_translation import (
+    from_id,
+    from_record,
+    from_scored,
+    to_filter,
+    to_point,
+    to_vector,
+)
+
+MODES = {
+    None: None,
+    models.UpdateMode.UPSERT: edge.UpdateMode.Upsert,
+    models.UpdateMode.INSERT_ONLY: edge.UpdateMode.InsertOnly,
+    models.UpdateMode.UPDATE_ONLY: edge.UpdateMode.UpdateOnly,
+}
 
 
-def create_api(folder):
+def create_api(folder, n_replicas=1):
     api = FastAPI()
-    collections = Collections(folder)
+    collections = Collections(folder, n_replicas)
 
     @api.exception_handler(ApiError)
     def on_error(_request, exc):
@@ -25,6 +39,11 @@ def create_api(folder):
     @api.exception_handler(RequestValidationError)
     def on_bad_body(_request, exc):
         return JSONResponse({"status": {"error": f"Format error: {exc}"}, "time": 0.0}, 400)
+
+    @api.post("/faults")
+    def fail(body: dict[str, int]):
+        collections.faults.half_writes = body["half_writes"]
+        return ok(True)
 
     @api.get("/")
     def root():
@@ -67,9 +86,12 @@ def create_api(folder):
         return done()
 
     @api.put("/collections/{name}/points")
-    def upsert(name: str, body: models.PointsList):
+    def upsert(name: str, body: models.PointsList, ordering: str | None = None):
         points = [to_point(point) for point in body.points]
-        collections.get(name).call("update", edge.UpdateOperation.upsert_points(points))
+        condition, mode = guard(body.update_filter), MODES[body.update_mode]
+        operation = edge.UpdateOperation.upsert_points(points, condition, mode)
+        guarded = condition is not None or mode is not None
+        collections.get(name).update(operation, ordering, guarded)
         return done()
 
     @api.put("/collections/{name}/vectors/{vector}")
@@ -80,31 +102,35 @@ def create_api(folder):
     @api.post("/collections/{name}/points/delete")
     def delete_points(name: str, body: models.PointIdsList):
         ids = [parse_id(identifier) for identifier in body.points]
-        collections.get(name).call("update", edge.UpdateOperation.delete_points(ids))
+        collections.get(name).update(edge.UpdateOperation.delete_points(ids))
         return done()
 
     @api.post("/collections/{name}/points/batch")
-    def batch(name: str, body: models.UpdateOperations):
+    def batch(name: str, body: models.UpdateOperations, ordering: str | None = None):
         collection = collections.get(name)
         for change in body.operations:
-            set_payload = change.set_payload
-            ids = [parse_id(identifier) for identifier in set_payload.points]
-            collection.call("update", edge.UpdateOperation.set_payload(ids, set_payload.payload))
+            given = change.set_payload
+            if given.points is None:
+                condition = guard(given.filter)
+                operation = edge.UpdateOperation.set_payload_by_filter(condition, given.payload)
+            else:  # a filter beside ids is ignored
+                ids = [parse_id(identifier) for identifier in given.points]
+                operation = edge.UpdateOperation.set_payload(ids, given.payload)
+            collection.update(operation, ordering, given.points is None)
         return ok([{"operation_id": 0, "status": "completed"}] * len(body.operations))
 
     @api.post("/collections/{name}/points/payload/delete")
     def delete_payload(name: str, body: models.DeletePayload):
         collection = collections.get(name)
         node = collection.filter(body.filter)
-        collection.call("update", edge.UpdateOperation.delete_payload_by_filter(node, body.keys))
+        collection.update(edge.UpdateOperation.delete_payload_by_filter(node, body.keys))
         return done()
 
     @api.post("/collections/{name}/points")
-    def retrieve(name: str, body: models.PointRequest):
+    def retrieve(name: str, body: models.PointRequest, consistency: str | None = None):
         ids = [parse_id(identifier) for identifier in body.ids]
         payload, vectors = body.with_payload, bool_or_names(body.with_vector)
-        records = collections.get(name).call("retrieve", ids, payload, vectors)
-        return ok([from_record(record) for record in records])
+        return ok(collections.get(name).retrieve(ids, payload, vectors, consistency))
 
     @api.post("/collections/{name}/points/query/batch")
     def query_batch(name: str, body: models.QueryRequestBatch):
@@ -143,6 +169,16 @@ def create_api(folder):
 
     add_snapshots(api, collections)
     return api
+
+
+def guard(node):
+    """Translate the condition of a write, which may ask for fields without an index."""
+    return None if node is None else to_filter(node, GuardFields())
+
+
+class GuardFields:
+    def __contains__(self, name):
+        return True
 
 
 def ok(result):

@@ -11,18 +11,22 @@ REPOSITORY = SUPPORT.parents[1]
 
 
 class EngineProcess:
-    """The stand-in on a folder: killed and started again, it has the same URL and data."""
+    """The stand-in on a folder: killed and started again, it has the same URL and data.
 
-    def __init__(self, folder):
+    With more replicas than one it plays a cluster; that cannot be started again.
+    """
+
+    def __init__(self, folder, n_replicas=1):
         self.folder = folder
+        self.n_replicas = n_replicas
         self.url = None
         self.process = None
 
     def start(self):
         environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{SUPPORT}"}
-        port = [self.url.rpartition(":")[2]] if self.url else []
+        port = self.url.rpartition(":")[2] if self.url else "0"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "qdrant_rest", str(self.folder), *port],
+            [sys.executable, "-m", "qdrant_rest", str(self.folder), port, str(self.n_replicas)],
             env=environment,
             stdout=subprocess.PIPE,
             text=True,
@@ -44,9 +48,9 @@ class EngineProcess:
 
 
 @contextmanager
-def running(folder):
+def running(folder, n_replicas=1):
     """Serve from a folder and yield the URL."""
-    engine = EngineProcess(folder)
+    engine = EngineProcess(folder, n_replicas)
     engine.start()
     try:
         yield engine.url

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import RLock
 from uuid import uuid4
@@ -13,7 +13,7 @@ from qdrant_client import models
 
 from common.errors import InputError
 from search.store.base import CollectionSchema, VectorField
-from search.store.edge_translation import to_config, to_filter, to_index
+from search.store.edge_translation import from_record, to_config, to_filter, to_index
 
 CREATION = "creation.json"
 ALIASES = "aliases.json"
@@ -27,11 +27,65 @@ class ApiError(Exception):
 
 
 @dataclass
+class Faults:
+    """What is to go wrong: writes that fail after they reached the first replica."""
+
+    half_writes: int = 0
+
+
+@dataclass
 class Collection:
+    """A collection, on one replica or more that are read by turns.
+
+    A conditional write of weak ordering reaches the other replicas after the write that follows.
+    """
+
     shard: edge.EdgeShard
     config: models.CreateCollection
     indexes: dict
     writing: RLock = field(default_factory=RLock)
+    others: list = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
+    late: list = field(default_factory=list)
+    turn: int = 0
+
+    @property
+    def replicas(self):
+        return [self.shard, *self.others]
+
+    def update(self, operation, ordering=None, conditional=False):
+        with self.writing:
+            apply(self.shard, operation)
+            if self.others and self.faults.half_writes:
+                self.faults.half_writes -= 1
+                raise ApiError(500, "Service internal error: 1 of 2 replicas acknowledged")
+            overtaken, self.late = self.late, []
+            if conditional and ordering in (None, "weak") and not overtaken:
+                self.late = [operation]
+                return
+            for shard in self.others:
+                for one in (operation, *overtaken):
+                    apply(shard, one)
+
+    def retrieve(self, ids, with_payload, with_vectors, consistency):
+        """Return records of one replica, or those that most or all of them agree on."""
+        if consistency in (None, "1"):
+            return [
+                from_record(one) for one in self.call("retrieve", ids, with_payload, with_vectors)
+            ]
+        found = {}
+        with self.writing:
+            for shard in self.replicas:
+                for one in map(from_record, shard.retrieve(ids, with_payload, with_vectors)):
+                    found.setdefault(str(one.id), []).append(one)
+        n = len(self.replicas)
+        needed = n if consistency == "all" else n // 2 + 1
+        return [
+            one
+            for records in found.values()
+            for place, one in enumerate(records)
+            if records.count(one) >= needed and records.index(one) == place
+        ]
 
     def filter(self, node):
         """Translate a filter as strict mode wants it: a field without an index is refused."""
@@ -41,11 +95,9 @@ class Collection:
             raise ApiError(400, f"Bad request: {exc}") from exc
 
     def call(self, method, *arguments):
-        try:
-            with self.writing if method == "update" else nullcontext():
-                return getattr(self.shard, method)(*arguments)
-        except Exception as exc:
-            raise ApiError(400, f"Wrong input: {exc}") from exc
+        self.turn += 1
+        with refusals():
+            return getattr(self.replicas[self.turn % len(self.replicas)], method)(*arguments)
 
     def creation(self):
         """Return what was asked for when it was made, so that it can be opened again."""
@@ -55,11 +107,26 @@ class Collection:
         }
 
 
+def apply(shard, operation):
+    with refusals():
+        shard.update(operation)
+
+
+@contextmanager
+def refusals():
+    try:
+        yield
+    except Exception as exc:
+        raise ApiError(400, f"Wrong input: {exc}") from exc
+
+
 class Collections:
     """The collections of a folder, with those that an earlier process left there."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, n_replicas=1):
         self.folder = folder
+        self.n_replicas = n_replicas
+        self.faults = Faults()
         self.guard = RLock()
         folder.mkdir(parents=True, exist_ok=True)
         aliases = folder / ALIASES
@@ -83,7 +150,13 @@ class Collections:
             folder.mkdir(parents=True)
             schema = CollectionSchema(fields, sparse=tuple(config.sparse_vectors or ()))
             shard = edge.EdgeShard.create(str(folder), to_config(schema))
-            self.by_name[name] = Collection(shard, config, {})
+            others = []
+            for number in range(1, self.n_replicas):
+                place = self.folder / f".replica-{number}" / name
+                place.mkdir(parents=True)
+                others.append(edge.EdgeShard.create(str(place), to_config(schema)))
+            collection = Collection(shard, config, {}, others=others, faults=self.faults)
+            self.by_name[name] = collection
             self._keep(name)
 
     def delete(self, name):
@@ -93,7 +166,10 @@ class Collections:
             collection = self.by_name.pop(name, None)
             if collection is None:
                 return False
-            collection.shard.close()
+            for shard in collection.replicas:
+                shard.close()
+            for place in self.folder.glob(f".replica-*/{name}"):
+                shutil.rmtree(place)
             (self.folder / name).rename(self.folder / f".{name}-{uuid4().hex}")
             return True
 
@@ -101,7 +177,7 @@ class Collections:
         collection = self.get(name)
         kind = models.PayloadSchemaType(params.type)
         schema = to_index(kind, params.enable_hnsw is not False)
-        collection.call("update", edge.UpdateOperation.create_field_index(field, schema))
+        collection.update(edge.UpdateOperation.create_field_index(field, schema))
         with self.guard:
             collection.indexes[field] = params
             self._keep(name)
@@ -109,7 +185,7 @@ class Collections:
     def add_sparse(self, name, vector, config):
         collection = self.get(name)
         operation = edge.UpdateOperation.create_sparse_vector(vector, edge.Modifier.Idf)
-        collection.call("update", operation)
+        collection.update(operation)
         params = models.SparseVectorParams(modifier=config.modifier)
         sparse = {**(collection.config.sparse_vectors or {}), vector: params}
         with self.guard:

@@ -1,0 +1,124 @@
+"""A cluster's replicas, played by the stand-in: they never end up apart, and no win is lost."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+from qdrant_client import QdrantClient, models
+from qdrant_rest.examples import SCHEMA, point
+from qdrant_rest.process import running
+
+from common.errors import UnavailableError
+from search.store import server_writes
+from search.store.revisions import REVISION, TORN, revisions_of
+from search.store.server import ServerStore
+
+POINTS = "points"
+N_REPLICAS = 3
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("replicas"), N_REPLICAS) as url:
+        yield url
+
+
+@pytest.fixture
+def store(url, monkeypatch):
+    monkeypatch.setattr(server_writes, "_REPEATS_S", (0.0, 0.0))
+    monkeypatch.setattr(server_writes, "_SETTLING_S", (0.0, 0.0))
+    with ServerStore(url, timeout_s=30) as store:
+        store.create_collection(POINTS, SCHEMA)
+        yield store
+        requests.post(f"{url}/faults", json={"half_writes": 0}, timeout=10)
+        store.delete_collection(POINTS)
+
+
+@pytest.fixture
+def half_writes(url):
+    """Let this many writes fail after they have reached the first replica."""
+
+    def fail(number):
+        requests.post(f"{url}/faults", json={"half_writes": number}, timeout=10)
+
+    return fail
+
+
+def said(url, name=POINTS):
+    """The payloads that replicas give by turns, without revisions."""
+    client = QdrantClient(url=url, check_compatibility=False)
+    answers = [client.retrieve(name, [1]) for _ in range(N_REPLICAS)]
+    client.close()
+    return [
+        {k: v for k, v in answer[0].payload.items() if k != REVISION} if answer else None
+        for answer in answers
+    ]
+
+
+def test_a_write_that_failed_half_way_is_repeated_until_all_have_it(store, url, half_writes):
+    store.upsert(POINTS, [point(1, {"obsid": 1})])
+    half_writes(1)
+    revisions = revisions_of(store.read(POINTS, [1]).values())
+    assert not store.write(POINTS, [point(1, {"obsid": 2})], revisions).lost
+    assert said(url) == [{"obsid": 2}] * N_REPLICAS
+
+
+def test_a_change_of_payload_that_failed_half_way_is_repeated_too(store, url, half_writes):
+    store.upsert(POINTS, [point(1, {"obsid": 1})])
+    half_writes(1)
+    revisions = revisions_of(store.read(POINTS, [1]).values())
+    assert not store.write_payload(POINTS, {1: {"obsid": 2}}, revisions).lost
+    assert said(url) == [{"obsid": 2}] * N_REPLICAS
+
+
+@pytest.mark.parametrize("before", [[], [point(1, {"obsid": 1})]], ids=["new", "known"])
+def test_what_a_killed_writer_left_apart_is_seen_and_written_again(store, url, half_writes, before):
+    store.upsert(POINTS, before)
+    revisions = revisions_of(store.read(POINTS, [1]).values())
+    half_writes(100)
+    with pytest.raises(UnavailableError):
+        store.write(POINTS, [point(1, {"obsid": 2})], revisions)
+    half_writes(0)
+    assert len({str(answer) for answer in said(url)}) == 2
+    for _ in range(N_REPLICAS):  # whichever replica is asked next
+        held = store.read(POINTS, [1])
+        assert held.get("1") is None or held["1"].revision in (TORN, revisions.get(1))
+    while True:
+        held = store.read(POINTS, [1])
+        written = store.write(POINTS, [point(1, {"obsid": 3})], revisions_of(held.values()))
+        if not written.lost:
+            break
+    store.write(POINTS, [point(1, {"obsid": 4})], {1: written.revision})
+    assert said(url) == [{"obsid": 4}] * N_REPLICAS
+
+
+def test_writers_who_meet_lose_no_win_and_leave_no_replica_apart(store, url):
+    store.upsert(POINTS, [point(1, {"class_path": []})])
+
+    def sign(name):
+        while True:
+            held = store.read(POINTS, [1])["1"]
+            if name in held.payload["class_path"]:
+                return
+            fields = {"class_path": [*held.payload["class_path"], name]}
+            store.write_payload(POINTS, {1: fields}, revisions_of([held]))
+
+    names = [f"writer {number}" for number in range(12)]
+    with ThreadPoolExecutor(4) as writers:
+        [*writers.map(sign, names)]
+    answers = said(url)
+    assert sorted(answers[0]["class_path"]) == sorted(names)
+    assert answers == [answers[0]] * N_REPLICAS
+
+
+def test_weak_ordering_would_tear_replicas_apart(store, url):
+    """What the stand-in plays is what a real cluster was seen to do: the tests above can fail."""
+    store.upsert(POINTS, [point(1, {"obsid": 1})])
+    client = QdrantClient(url=url, check_compatibility=False)
+    match = models.FieldCondition(key="obsid", match=models.MatchValue(value=1))
+    for number in (2, 3):
+        points = [models.PointStruct(id=1, vector={}, payload={"obsid": number})]
+        client.upsert(POINTS, points, update_filter=models.Filter(must=[match]))
+    store.upsert(POINTS, [point(2)])
+    client.close()
+    assert len({str(answer) for answer in said(url)}) == 2
