@@ -84,7 +84,7 @@ def _now() -> Payload:
 
 
 def keep_inputs(store: Store, inputs: Mapping[UUID, Payload]) -> None:
-    """Add these fields to what is kept of each detection."""
+    """Add these fields to what is kept of each detection, whoever else does so meanwhile."""
     known = hashes_kept(store, [*inputs])
     fresh = [
         models.PointStruct(id=str(point), vector={}, payload=payload)
@@ -92,7 +92,8 @@ def keep_inputs(store: Store, inputs: Mapping[UUID, Payload]) -> None:
         if point not in known
     ]
     if fresh:
-        store.upsert(SPECTRA, fresh)
+        meanwhile = store.write(SPECTRA, fresh, {}).lost
+        known |= {UUID(point): {} for point in meanwhile}
     changed: dict[PointId, Payload] = {p: payload for p, payload in inputs.items() if p in known}
     if changed:
         store.set_payload(SPECTRA, changed)

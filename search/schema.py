@@ -5,7 +5,7 @@ A record becomes a payload in one place, so that what is written and what is ask
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -357,7 +357,11 @@ def both_vector(vectors: NamedVectors) -> NamedVectors:
 
 def named_vectors(record: models.Record) -> NamedVectors:
     """Return the dense named vectors of a retrieved point."""
-    vectors = record.vector if isinstance(record.vector, dict) else {}
+    return dense(record.vector if isinstance(record.vector, dict) else {})
+
+
+def dense(vectors: Mapping[str, Any]) -> NamedVectors:
+    """Return the dense ones of named vectors."""
     return {
         name: cast("list[float]", vector)
         for name, vector in vectors.items()

@@ -50,7 +50,8 @@ from search.schema import (
     both_vector,
     collection_of,
 )
-from search.store.base import CollectionSchema, Store
+from search.store.base import CollectionSchema, Held, Store
+from search.store.revisions import revisions_of
 
 REINDEX = "reindex"
 _POINT = 1
@@ -162,7 +163,9 @@ class Carrier:
                 self._store.delete_points(target, gone)
             wanted = {point: said[point] for point in pending if point in said}
             if wanted:
-                self._store.upsert(target, self._points(kind, wanted))
+                before = self._read(target, [*wanted])
+                points = self._points(kind, wanted, before)
+                self._store.write(target, points, revisions_of(before.values()))
         raise UnavailableError(
             f"{len(pending)} {kind} changed {_ROUNDS} times while they were carried to model "
             f"{self._encoder.model_id}: repeat, with fewer writers"
@@ -171,12 +174,20 @@ class Carrier:
     def renew(self, kind: str, ids: Sequence[UUID], afresh: bool = False) -> None:
         """Encode what points of this model lack, or all of it, from the inputs that are kept."""
         name = collection_of(kind, self._encoder.model_id)
-        said = self._payloads(name, ids)
-        points = self._points(kind, said, afresh)
-        now = self._payloads(name, ids)
-        self._store.upsert(
-            name,
-            [p for p in points if is_carried(said[UUID(str(p.id))], now.get(UUID(str(p.id))))],
+        pending = [*ids]
+        for _ in range(_ROUNDS):
+            before = self._read(name, pending)
+            said = {point: held.payload for point, held in before.items()}
+            points = self._points(kind, said, before, afresh)
+            pending = [
+                UUID(point)
+                for point in self._store.write(name, points, revisions_of(before.values())).lost
+            ]
+            if not pending:
+                return
+        raise UnavailableError(
+            f"{len(pending)} {kind} changed {_ROUNDS} times while they were encoded again: repeat, "
+            "with fewer writers"
         )
 
     def _unequal(self, ids: Sequence[UUID], said: Payloads, held: Payloads) -> list[UUID]:
@@ -193,14 +204,13 @@ class Carrier:
             )
         ]
 
-    def _points(self, kind: str, said: Payloads, afresh: bool = False) -> list[models.PointStruct]:
-        # One call for both: vectors of another moment than the hashes would be taken for theirs.
-        target = collection_of(kind, self._encoder.model_id)
-        records = self._store.retrieve(target, [*said], with_vectors=True)
-        held = {UUID(str(record.id)): record.payload or {} for record in records}
+    def _points(
+        self, kind: str, said: Payloads, before: Mapping[UUID, Held], afresh: bool = False
+    ) -> list[models.PointStruct]:
+        """Return what this model is to say, from what it said ``before``."""
+        held = {point: one.payload for point, one in before.items()}
         vectors = {
-            UUID(str(record.id)): {} if afresh else schema.named_vectors(record)
-            for record in records
+            point: {} if afresh else schema.dense(one.vectors) for point, one in before.items()
         }
         encode = self._detections if kind == DETECTIONS else self._papers
         return encode(said, held, vectors)
@@ -294,6 +304,10 @@ class Carrier:
             vectors.setdefault(point, {}).update({TEXT: own.tolist(), shared_name: shared.tolist()})
         topics = map(schema.topic_payload, encoded.topic_probability.tolist())
         return dict(zip(texts, topics, strict=True))
+
+    def _read(self, collection: str, ids: Sequence[UUID]) -> dict[UUID, Held]:
+        found = self._store.read(collection, ids, True) if ids else {}
+        return {UUID(point): held for point, held in found.items()}
 
     def _payloads(self, collection: str, ids: Sequence[UUID]) -> Payloads:
         records = self._store.retrieve(collection, ids) if ids else []

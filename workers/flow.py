@@ -158,7 +158,7 @@ class Flow:
                 now = datetime.now(UTC)
                 under_way = self.ledger.count(leased_filter(name, states, now))
                 items = self.ledger.due(name, states, most - under_way, now)
-                self.ledger.lease(items, now + self.settings.lease)
+                items = self.ledger.lease(items, now + self.settings.lease)
                 for batch in _batches(items, size):
                     send(step, name, [item.key for item in batch])
                 sent += len(items)

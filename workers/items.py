@@ -71,6 +71,8 @@ class Item:
         Its file cannot be had: its row is stored all the same, and then it has failed.
     attempts, deliveries : int
         How often it failed, and how often it was given to a worker, since it last moved on.
+    revision : str or None
+        The mark of the last write to it, when it was read.
     """
 
     feed: str
@@ -94,6 +96,7 @@ class Item:
     found_at: datetime | None = None
     updated_at: datetime | None = None
     matched_at: datetime | None = None
+    revision: str | None = None
 
     @property
     def id(self) -> UUID:

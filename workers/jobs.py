@@ -1,8 +1,8 @@
 """Jobs of the schedule: which are due, and that each is done by one worker at a time.
 
-A job is leased when it is sent and while it runs, and leases end by themselves; so a job that
-was lost with its message or its worker is due again a lease later, and goes on where its own
-notes say. Two that run by mistake do the same work twice, and harm nothing.
+A job is leased when it is sent and while it runs, of two who try one gets it, and leases end by
+themselves; so a job that was lost with its message or its worker is due again a lease later, and
+goes on where its own notes say. Two that run all the same do the work twice, and harm nothing.
 """
 
 import time
@@ -34,8 +34,8 @@ class JobBook:
         found = []
         for job in self._jobs:
             known = self._notes.job(job.name)
-            if not _is_later(known.next_at, now) and not _is_later(known.leased_until, now):
-                self._notes.save_job(job.name, leased_until=now + self._settings.lease)
+            free = not _is_later(known.next_at, now) and not _is_later(known.leased_until, now)
+            if free and self._notes.take_job(known, leased_until=now + self._settings.lease):
                 found.append(job)
         return found
 
@@ -54,14 +54,16 @@ class JobBook:
         """
         started = datetime.now(UTC)
         known = self._notes.job(name)
-        if _is_later(known.running_until, started) or (
-            not now_or_never and _is_later(known.next_at, started)
+        until = started + self._settings.lease
+        if (
+            _is_later(known.running_until, started)
+            or (not now_or_never and _is_later(known.next_at, started))
+            or not self._notes.take_job(known, leased_until=until, running_until=until)
         ):
             yield None
             return
         ended = False
         beat = self._beat(name)
-        beat("", 0, None)
         try:
             yield beat
         except ChandraSearchError as exc:
@@ -88,7 +90,7 @@ class JobBook:
 
     def _beat(self, name: str) -> Beat:
         """Return what renews the lease of a job, not oftener than it is worth."""
-        renewed = -self._settings.lease_s
+        renewed = time.monotonic()
 
         def beat(_stage: str, _done: int, _total: int | None) -> None:
             nonlocal renewed

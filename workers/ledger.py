@@ -1,22 +1,23 @@
 """The ledger: every work item of every feed is one point of `ingest_log`, and this is the truth.
 
-What is in a queue is only a hint: an item is worked on when its state here says so. There is no
-lock and no compare-and-swap. Two writers may meet, and then a step is done twice, which changes
-nothing; what must not happen is that the outcome of an old record is taken for that of a new one.
-So every outcome names the content that it belongs to (``done``), and whoever writes one looks
-afterwards whether the record is still the same. Who is killed in between leaves an item whose
-``done`` is not its content, which the next discovery sees.
+What is in a queue is only a hint: an item is worked on when its state here says so. What is
+written after something was read says so (`search.store.revisions`): of two dispatchers one leases
+an item, and the outcome of an old record is never taken for that of a new one. A step may still be
+done twice, when a lease ends too early, which changes nothing. Every outcome names the content
+that it belongs to (``done``).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from qdrant_client import models
 
+from common.errors import UnavailableError
 from search.schema import INGEST_LOG, INGEST_LOG_SCHEMA, Payload
-from search.store.base import PointId, Store
+from search.store.base import PointId, Store, Written
 from search.store.scrolling import scroll_all
 from workers.items import (
     WORKABLE,
@@ -40,7 +41,9 @@ CHUNK = 1000
 ALONE_AFTER = 2
 """Deliveries without an outcome after which an item is sent alone."""
 
-_LIGHT = [f for f in Item.__dataclass_fields__ if f not in ("record_json", "match_json")]
+_WHOLE = [*Item.__dataclass_fields__]
+_LIGHT = [f for f in _WHOLE if f not in ("record_json", "match_json")]
+_ROUNDS = 20
 _FRESH: Payload = {
     "given_up": False,
     "attempts": 0,
@@ -93,8 +96,8 @@ class Ledger:
                 fields |= {"kind": "item", "feed": feed, "key": entry.key, "found_at": now}
                 fresh.append(models.PointStruct(id=str(point), vector={}, payload=fields))
         self._set(changes)
-        for start in range(0, len(fresh), CHUNK):
-            self._store.upsert(INGEST_LOG, fresh[start : start + CHUNK])
+        for start in range(0, len(fresh), CHUNK):  # who was found by another meanwhile is known
+            self._store.write(INGEST_LOG, fresh[start : start + CHUNK], {})
         return len(fresh) + sum("state" in fields for fields in changes.values())
 
     def items(self, feed: str, keys: Sequence[str]) -> list[Item]:
@@ -103,7 +106,7 @@ class Ledger:
 
     def select(self, condition: models.Filter, limit: int, light: bool = False) -> list[Item]:
         """Return some of the items that match, without their records if ``light``."""
-        wanted = _LIGHT if light else True
+        wanted = _LIGHT if light else _WHOLE
         records: list[models.Record] = []
         offset: int | str | None = None
         while len(records) < limit:
@@ -126,9 +129,11 @@ class Ledger:
         """
         return self.select(due_filter(feed, states, now), limit, light=True) if limit > 0 else []
 
-    def lease(self, items: Sequence[Item], until: datetime) -> None:
-        """Leave items alone until a time, or until they move on."""
-        self._set({item.id: {"leased_until": as_json(until)} for item in items})
+    def lease(self, items: Sequence[Item], until: datetime) -> list[Item]:
+        """Leave items alone until a time, or until they move on; return those nobody else took."""
+        fields = {"leased_until": as_json(until)}
+        lost = self._change({item: fields for item in items}).lost
+        return [item for item in items if str(item.id) not in lost]
 
     def free(self) -> None:
         """Take back every lease."""
@@ -154,13 +159,27 @@ class Ledger:
         Left out is what has moved on already, and, from a batch, what has come back without an
         outcome more than once: it may be what killed the batch, and is sent alone.
         """
-        items = [item for item in self.items(feed, keys) if item.state in states]
-        if len(keys) > 1:
-            items = [item for item in items if item.deliveries < ALONE_AFTER]
-        given_up = [item for item in items if item.deliveries >= most]
-        to_do = [item for item in items if item.deliveries < most]
-        until = as_json(datetime.now(UTC) + lease)
-        self._set({i.id: {"deliveries": i.deliveries + 1, "leased_until": until} for i in to_do})
+        given_up: list[Item] = []
+        to_do: list[Item] = []
+        pending, alone = [*keys], len(keys) == 1
+        for _ in range(_ROUNDS):
+            items = [item for item in self.items(feed, pending) if item.state in states]
+            if not alone:
+                items = [item for item in items if item.deliveries < ALONE_AFTER]
+            given_up += [item for item in items if item.deliveries >= most]
+            tried = [item for item in items if item.deliveries < most]
+            until = as_json(datetime.now(UTC) + lease)
+            written = self._change(
+                {i: {"deliveries": i.deliveries + 1, "leased_until": until} for i in tried}
+            )
+            to_do += [
+                replace(item, revision=written.revision)
+                for item in tried
+                if str(item.id) not in written.lost
+            ]
+            pending = [item.key for item in tried if str(item.id) in written.lost]
+            if not pending:
+                break
         self._conclude(
             {
                 item: {
@@ -264,21 +283,36 @@ class Ledger:
 
     def _conclude(self, outcomes: Mapping[Item, Payload]) -> None:
         """Write outcomes; those of a record that was replaced meanwhile count for nothing."""
-        if not outcomes:
-            return
         now = _now()
         own = {
             item.id: {**{n: as_json(v) for n, v in fields.items()}, "updated_at": now}
             for item, fields in outcomes.items()
         }
-        self._set(own)
         contents = {item.id: item.content for item in outcomes}
-        outdated = [
-            item.id
-            for item in self._retrieve([*contents], light=True)
-            if item.content != contents[item.id]
-        ]
-        self._set({point: {**_FRESH, "state": State.FOUND} for point in outdated})
+        pending = [*outcomes]
+        for _ in range(_ROUNDS):
+            lost = self._change({item: own[item.id] for item in pending}).lost
+            ids = [item.id for item in pending if str(item.id) in lost]
+            pending = [
+                item
+                for item in self._retrieve(ids, light=True)
+                if item.content == contents[item.id]
+            ]
+            if not pending:
+                return
+        raise UnavailableError(
+            f"{len(pending)} items of the ledger change all the time: repeat, with fewer workers"
+        )
+
+    def _change(self, changes: Mapping[Item, Mapping[str, Any]]) -> Written:
+        """Change items that are still as they were read."""
+        if not changes:
+            return Written("", frozenset())
+        return self._store.write_payload(
+            INGEST_LOG,
+            {item.id: fields for item, fields in changes.items()},
+            {item.id: item.revision for item in changes},
+        )
 
     def _set(self, changes: Mapping[Any, Mapping[str, Any]]) -> None:
         if changes:
@@ -288,7 +322,7 @@ class Ledger:
         found: list[models.Record] = []
         for start in range(0, len(ids), CHUNK):
             part = ids[start : start + CHUNK]
-            found += self._store.retrieve(INGEST_LOG, part, _LIGHT if light else True)
+            found += self._store.retrieve(INGEST_LOG, part, _LIGHT if light else _WHOLE)
         return [read_item(record) for record in found]
 
 

@@ -15,6 +15,7 @@ from common.records import Outcome, Paper, point_id
 from search import schema
 from search.schema import DETECTIONS, PAPERS, NamedVectors, Payload, collection_of
 from search.store.base import PointId, Store
+from search.store.revisions import revisions_of
 from search.store.scrolling import scroll_all
 
 
@@ -96,15 +97,20 @@ class Moves:
 
     def _rename(self, renamed: dict[str, str]) -> set[UUID]:
         condition = models.Filter(must=[_any_of("bibcodes", [*renamed])])
-        changes: dict[PointId, Any] = {}
-        for record in scroll_all(self._store, self._detections, condition, ["bibcodes"]):
-            held = (record.payload or {})["bibcodes"]
-            changes[record.id] = {
-                "bibcodes": list(dict.fromkeys(renamed.get(bibcode, bibcode) for bibcode in held))
+        about = [record.id for record in scroll_all(self._store, self._detections, condition, [])]
+        pending: list[PointId] = [*about]
+        while pending:  # whoever changes a detection meanwhile has come to an end himself
+            held = self._store.read(self._detections, pending).values()
+            changes: dict[PointId, Any] = {
+                one.id: {"bibcodes": [*dict.fromkeys(renamed.get(b, b) for b in own)]}
+                for one in held
+                if not renamed.keys().isdisjoint(own := one.payload.get("bibcodes", ()))
             }
-        if changes:
-            self._store.set_payload(self._detections, changes)
-        return {UUID(str(point)) for point in changes}
+            if not changes:
+                break
+            revisions = revisions_of(held)
+            pending = [*self._store.write_payload(self._detections, changes, revisions).lost]
+        return {UUID(str(point)) for point in about}
 
 
 def _any_of(field: str, values: list[str]) -> models.FieldCondition:

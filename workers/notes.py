@@ -16,6 +16,7 @@ from qdrant_client import models
 from common.records import POINT_NAMESPACE
 from search.schema import INGEST_LOG, Payload
 from search.store.base import Store
+from search.store.revisions import REVISION
 from search.store.scrolling import scroll_all
 
 
@@ -67,6 +68,7 @@ class JobState:
     running_until: datetime | None = None
     attempts: int = 0
     error: str | None = None
+    revision: str | None = None
 
 
 class Notes:
@@ -93,6 +95,16 @@ class Notes:
         """Change fields of a job and keep the others."""
         self._write("job", name, changes)
 
+    def take_job(self, known: JobState, **changes: Any) -> bool:  # noqa: ANN401
+        """Change fields of a job unless another has done so since it was read."""
+        point = log_id("job", known.name)
+        plain = {field: as_json(value) for field, value in changes.items()}
+        if known.revision is None and not self._read("job", known.name):
+            new = self._point("job", known.name, {"name": known.name, **plain})
+            return not self._store.write(INGEST_LOG, [new], {}).lost
+        written = self._store.write_payload(INGEST_LOG, {point: plain}, {point: known.revision})
+        return not written.lost
+
     def spent(self, name: str, day: date) -> int:
         """Return how many requests all processes together have spent in a day."""
         condition = models.Filter(
@@ -107,21 +119,24 @@ class Notes:
         self._put("budget", f"{name} {day} {owner}", fields)
 
     def _read(self, kind: str, name: str) -> Payload:
-        records = self._store.retrieve(INGEST_LOG, [log_id(kind, name)])
-        return (records[0].payload or {}) if records else {}
+        point = log_id(kind, name)
+        held = self._store.read(INGEST_LOG, [point]).get(str(point))
+        return {**held.payload, REVISION: held.revision} if held else {}
 
     def _write(self, kind: str, name: str, changes: Mapping[str, Any]) -> None:
         plain = {field: as_json(value) for field, value in changes.items()}
-        if self._read(kind, name):
+        new = self._point(kind, name, {"name": name, **plain})
+        if self._read(kind, name) or self._store.write(INGEST_LOG, [new], {}).lost:
             self._store.set_payload(INGEST_LOG, {log_id(kind, name): plain})
-        else:
-            self._put(kind, name, {"name": name, **plain})
 
     def _put(self, kind: str, name: str, payload: Payload) -> None:
-        point = models.PointStruct(
+        self._store.upsert(INGEST_LOG, [self._point(kind, name, payload)])
+
+    @staticmethod
+    def _point(kind: str, name: str, payload: Payload) -> models.PointStruct:
+        return models.PointStruct(
             id=str(log_id(kind, name)), vector={}, payload={"kind": kind, **payload}
         )
-        self._store.upsert(INGEST_LOG, [point])
 
 
 def log_id(kind: str, name: str) -> UUID:

@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 from qdrant_client import models
 
+from common.errors import UnavailableError
 from common.ports import Encoder, Float32Array, Summarizer
 from common.records import Detection, Outcome, Paper, Spectrum, Summary
 from search import schema
@@ -24,9 +25,14 @@ from search.schema import (
     Payload,
     collection_of,
 )
-from search.store.base import Store
+from search.store.base import Held, Store
+from search.store.revisions import revisions_of
 from workers.moves import Moves
 
+ROUNDS = 20
+"""How often a point may be changed by others while it is being written."""
+
+EncodedText = tuple[Float32Array, Float32Array, float]
 T = TypeVar("T")
 
 
@@ -42,7 +48,12 @@ class DetectionItem:
 
 
 class Writer:
-    """Write batches to the collections of one model; which model does not change under way."""
+    """Write batches to the collections of one model; which model does not change under way.
+
+    Encoding takes seconds, and others may write meanwhile: so what is written says what it was
+    worked out from, and what has changed since is read again, merged again and written again, with
+    the vectors that are made already. Of a spectrum and a text that come at once neither is lost.
+    """
 
     def __init__(self, store: Store, encoder: Encoder, summarizer: Summarizer) -> None:
         self._store = store
@@ -52,97 +63,137 @@ class Writer:
 
     def write_detections(self, items: Sequence[DetectionItem]) -> list[Outcome]:
         """Store detections, each of them once in a batch, and say what became of them."""
-        stored = self._payloads(DETECTIONS, [item.detection.id for item in items])
-        outcomes = []
-        kept = []
-        for item in items:
-            if item.spectrum and item.detection.simulated and _is_observed(stored, item):
-                reason = (
-                    f"{item.detection.key} is stored with its observed spectrum, which a simulated "
-                    "one does not replace: ingest the simulation into another --data-dir"
-                )
-                outcomes.append(Outcome(item.input, "refused", reason))
-            else:
-                kept.append(item)
-        merged = {i.detection.id: self._merge(i, stored.get(i.detection.id, {})) for i in kept}
-        todo = [
-            item
-            for item in kept
-            if not schema.same_payload(merged[item.detection.id], stored.get(item.detection.id))
-        ]
+        made = _Made(self._encoder)
+        changed: set[UUID] = set()
+        refused: dict[UUID, str] = {}
+        pending = {item.detection.id: item for item in items}
+        for _ in range(ROUNDS):
+            stored = self._read(DETECTIONS, [*pending])
+            refused |= {
+                point: reason
+                for point, item in pending.items()
+                if (reason := _displaces_an_observation(item, stored.get(point)))
+            }
+            kept = {point: item for point, item in pending.items() if point not in refused}
+            self._keep_inputs([*kept.values()])
+            lost = self._write_detections_once(kept, stored, made, changed)
+            if not lost:
+                break
+            pending = {point: kept[point] for point in lost}
+        else:
+            raise _busy(len(pending), DETECTIONS)
+        return [self._outcome(item, changed, refused) for item in items]
+
+    def _write_detections_once(
+        self,
+        items: Mapping[UUID, DetectionItem],
+        stored: Mapping[UUID, Held],
+        made: "_Made",
+        changed: set[UUID],
+    ) -> set[UUID]:
+        """Write what differs, and return what others have changed meanwhile."""
+        said = {point: held.payload for point, held in stored.items()}
+        merged = {point: self._merge(item, said.get(point, {})) for point, item in items.items()}
+        todo = {
+            point: item
+            for point, item in items.items()
+            if not schema.same_payload(merged[point], said.get(point))
+        }
         spectra = {
-            item.detection.id: item.spectrum
-            for item in todo
-            if item.spectrum and _needs(merged, stored, item, SPECTRUM, "spectrum_hash")
+            point: item.spectrum
+            for point, item in todo.items()
+            if item.spectrum and _needs(merged, said, point, SPECTRUM, "spectrum_hash")
         }
         texts = {
-            item.detection.id: item.summary
-            for item in todo
-            if item.summary and _needs(merged, stored, item, TEXT, "summary_hash")
+            point: item.summary
+            for point, item in todo.items()
+            if item.summary and _needs(merged, said, point, TEXT, "summary_hash")
         }
-        vectors = self._vectors(DETECTIONS, [item.detection.id for item in todo])
-        self._encode_spectra(spectra, vectors)
-        for point, (own, shared, _) in self._encode_texts(texts).items():
-            vectors[point] |= {schema.TEXT: own.tolist(), schema.SHARED_TEXT: shared.tolist()}
-        for point in {*spectra, *texts}:
-            vectors[point] |= schema.both_vector(vectors[point])
-        self._keep_inputs(kept)
-        ids = [item.detection.id for item in todo]
-        self._upsert(DETECTIONS, [(point, vectors[point], merged[point]) for point in ids])
-        changed = {*ids}
-        for item in kept:
-            notes = item.spectrum.warnings if item.spectrum else ()
-            outcomes.append(
-                _stored(item.input, item.detection.key, item.detection.id in changed, notes)
-            )
-        return outcomes
+        of_spectra, of_texts = made.spectra(spectra), made.texts(texts)
+        now = self._read(DETECTIONS, [*todo], with_vectors=True)
+        points = []
+        for point in todo:
+            vectors = dict(now[point].vectors) if point in now else {}
+            vectors |= of_spectra.get(point, {})
+            if point in of_texts:
+                own, shared, _ = of_texts[point]
+                vectors |= {TEXT: own.tolist(), schema.SHARED_TEXT: shared.tolist()}
+            points.append(_point(point, vectors | schema.both_vector(vectors), merged[point]))
+        changed.update(todo)
+        return self._write(DETECTIONS, points, stored)
 
     def write_papers(self, papers: Sequence[Paper]) -> tuple[list[Outcome], dict[str, set[UUID]]]:
         """Store papers, and return what became of them and which points were touched, by kind."""
         moves = Moves(self._store, self.model_id, papers)
+        made, summarized = _Made(self._encoder), _Summarized(self._summarizer)
+        changed: set[UUID] = set()
+        pending = moves.current
+        carried = moves
+        for _ in range(ROUNDS):
+            lost = self._write_papers_once(pending, carried, made, summarized, changed)
+            if not lost:
+                break
+            pending = [paper for paper in pending if paper.id in lost]
+            carried = Moves(self._store, self.model_id, pending)
+        else:
+            raise _busy(len(pending), PAPERS)
+        touched = moves.finish()
         outcomes = [*moves.superseded]
-        papers = moves.current
-        stored = self._payloads(PAPERS, [paper.id for paper in papers]) | moves.payloads
+        outcomes += [_stored(p.bibcode, p.bibcode, p.id in changed) for p in moves.current]
+        touched[PAPERS] |= {paper.id for paper in moves.current}
+        return outcomes, touched
+
+    def _write_papers_once(
+        self,
+        papers: Sequence[Paper],
+        moves: Moves,
+        made: "_Made",
+        summarized: "_Summarized",
+        changed: set[UUID],
+    ) -> set[UUID]:
+        stored = self._read(PAPERS, [paper.id for paper in papers])
+        said = {point: held.payload for point, held in stored.items()} | moves.payloads
         unread = [
             paper
             for paper in papers
-            if stored.get(paper.id, {}).get("text_hash") != schema.paper_hash(paper)
+            if said.get(paper.id, {}).get("text_hash") != schema.paper_hash(paper)
         ]
-        bare = [(paper.title, paper.abstract) for paper in unread if paper.summary is None]
-        written = iter(self._summarizer.summarize(bare) if bare else ())
-        texts = {paper.id: paper.summary or next(written) for paper in unread}
+        texts = summarized.of(unread)
         summaries = {
-            paper.id: texts.get(paper.id) or schema.stored_summary(stored[paper.id])
+            paper.id: texts.get(paper.id) or schema.stored_summary(said[paper.id])
             for paper in papers
         }
         texts |= {  # stored before there were topics
             point: summary
             for point, summary in summaries.items()
-            if schema.TOPIC_PROBABILITY not in stored.get(point, {})
+            if schema.TOPIC_PROBABILITY not in said.get(point, {})
         }
-        encoded = self._encode_texts(texts)
+        encoded = made.texts(texts)
         payloads = {
-            paper.id: self._paper_payload(paper, summaries[paper.id], stored.get(paper.id, {}))
+            paper.id: self._paper_payload(paper, summaries[paper.id], said.get(paper.id, {}))
             | (schema.topic_payload(encoded[paper.id][2]) if paper.id in encoded else {})
             for paper in papers
         }
-        changed = [
-            point
-            for point, payload in payloads.items()
-            if point in moves.payloads or not schema.same_payload(payload, stored.get(point))
+        todo = [
+            paper
+            for paper in papers
+            if paper.id in moves.payloads
+            or not schema.same_payload(payloads[paper.id], said.get(paper.id))
         ]
-        vectors = self._vectors(PAPERS, changed) | moves.vectors
-        for point, (own, shared, _) in encoded.items():
-            vectors[point] |= {schema.TEXT: own.tolist(), schema.SHARED: shared.tolist()}
-        words = {paper.id: schema.paper_keywords(paper, summaries[paper.id]) for paper in papers}
-        self._upsert(
-            PAPERS,
-            [(p, {**vectors[p], schema.BM25: words[p]}, payloads[p]) for p in changed],
-        )
-        touched = moves.finish()
-        outcomes += [_stored(p.bibcode, p.bibcode, p.id in changed) for p in papers]
-        touched[PAPERS] |= {paper.id for paper in papers}
-        return outcomes, touched
+        now = self._read(PAPERS, [paper.id for paper in todo], with_vectors=True)
+        points = []
+        for paper in todo:
+            vectors: NamedVectors = moves.vectors.get(paper.id, {})
+            if not vectors and paper.id in now:
+                vectors = schema.dense(now[paper.id].vectors)
+            if paper.id in encoded:
+                own, shared, _ = encoded[paper.id]
+                vectors = vectors | {TEXT: own.tolist(), schema.SHARED: shared.tolist()}
+            words = schema.paper_keywords(paper, summaries[paper.id])
+            named = {**vectors, schema.BM25: words}
+            points.append(_point(paper.id, named, payloads[paper.id]))
+        changed.update(paper.id for paper in todo)
+        return self._write(PAPERS, points, stored)
 
     def _paper_payload(self, paper: Paper, summary: Summary, stored: Payload) -> Payload:
         kept = {name: value for name, value in stored.items() if name != WITHDRAWN}
@@ -176,73 +227,115 @@ class Writer:
                 inputs[item.detection.id] = fields
         keep_inputs(self._store, inputs)
 
-    def _encode_spectra(
-        self, spectra: Mapping[UUID, Spectrum], vectors: dict[UUID, NamedVectors]
-    ) -> None:
-        if not spectra:
-            return
-        counts = np.stack([spectrum.binned_counts() for spectrum in spectra.values()])
-        exposure_s = np.array([spectrum.exposure_s for spectrum in spectra.values()])
-        encoded = self._encoder.encode_spectra(counts, exposure_s)
-        for point, own, shared in zip(spectra, encoded.own, encoded.shared, strict=True):
-            vectors[point] |= {
-                schema.SPECTRUM: own.tolist(),
-                schema.SHARED_SPECTRUM: shared.tolist(),
-            }
+    def _read(self, kind: str, ids: Sequence[UUID], with_vectors: bool = False) -> dict[UUID, Held]:
+        found = self._store.read(self._name(kind), ids, with_vectors) if ids else {}
+        return {UUID(point): held for point, held in found.items()}
 
-    def _encode_texts(
-        self, texts: Mapping[UUID, Summary]
-    ) -> dict[UUID, tuple[Float32Array, Float32Array, float]]:
-        """Return both vectors of texts, and how probable it is that they are on X-ray sources."""
-        if not texts:
-            return {}
-        encoded = self._encoder.encode_summaries(list(texts.values()))
-        rows = zip(encoded.own, encoded.shared, encoded.topic_probability.tolist(), strict=True)
-        return dict(zip(texts, rows, strict=True))
+    def _write(
+        self, kind: str, points: Sequence[models.PointStruct], stored: Mapping[UUID, Held]
+    ) -> set[UUID]:
+        """Write what was worked out from these points, and return which have changed since."""
+        if not points:
+            return set()
+        written = self._store.write(self._name(kind), points, revisions_of(stored.values()))
+        return {UUID(point) for point in written.lost}
 
-    def _payloads(self, kind: str, ids: Sequence[UUID]) -> dict[UUID, Payload]:
-        records = self._store.retrieve(self._name(kind), ids) if ids else []
-        return {UUID(str(record.id)): record.payload or {} for record in records}
-
-    def _vectors(self, kind: str, ids: Sequence[UUID]) -> dict[UUID, NamedVectors]:
-        """Return the named vectors stored so far; a point not stored yet has none."""
-        records = self._store.retrieve(self._name(kind), ids, False, True) if ids else []
-        found = {UUID(str(record.id)): schema.named_vectors(record) for record in records}
-        return {point: found.get(point, {}) for point in ids}
-
-    def _upsert(
-        self,
-        kind: str,
-        points: Sequence[tuple[UUID, Mapping[str, list[float] | models.SparseVector], Payload]],
-    ) -> None:
-        if points:
-            self._store.upsert(
-                self._name(kind),
-                [
-                    models.PointStruct(id=str(point), vector={**vectors}, payload=payload)
-                    for point, vectors, payload in points
-                ],
-            )
+    @staticmethod
+    def _outcome(item: DetectionItem, changed: set[UUID], refused: Mapping[UUID, str]) -> Outcome:
+        point = item.detection.id
+        if point in refused:
+            return Outcome(item.input, "refused", refused[point])
+        notes = item.spectrum.warnings if item.spectrum else ()
+        return _stored(item.input, item.detection.key, point in changed, notes)
 
     def _name(self, kind: str) -> str:
         return collection_of(kind, self.model_id)
 
 
-def _is_observed(stored: Mapping[UUID, Payload], item: DetectionItem) -> bool:
-    payload = stored.get(item.detection.id, {})
-    return bool(payload.get("has_spectrum")) and not payload["simulated"]
+class _Made:
+    """Vectors of the inputs of one batch: what has to be written again is not encoded again."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._spectra: dict[UUID, NamedVectors] = {}
+        self._texts: dict[UUID, EncodedText] = {}
+
+    def spectra(self, spectra: Mapping[UUID, Spectrum]) -> dict[UUID, NamedVectors]:
+        """Return the vectors of spectra."""
+        fresh = {point: one for point, one in spectra.items() if point not in self._spectra}
+        if fresh:
+            counts = np.stack([spectrum.binned_counts() for spectrum in fresh.values()])
+            exposure_s = np.array([spectrum.exposure_s for spectrum in fresh.values()])
+            encoded = self._encoder.encode_spectra(counts, exposure_s)
+            for point, own, shared in zip(fresh, encoded.own, encoded.shared, strict=True):
+                self._spectra[point] = {
+                    SPECTRUM: own.tolist(),
+                    schema.SHARED_SPECTRUM: shared.tolist(),
+                }
+        return {point: self._spectra[point] for point in spectra}
+
+    def texts(self, texts: Mapping[UUID, Summary]) -> dict[UUID, EncodedText]:
+        """Return both vectors of texts, and how probable it is that they are on X-ray sources."""
+        fresh = {point: one for point, one in texts.items() if point not in self._texts}
+        if fresh:
+            encoded = self._encoder.encode_summaries([*fresh.values()])
+            probabilities = encoded.topic_probability.tolist()
+            rows = zip(encoded.own, encoded.shared, probabilities, strict=True)
+            self._texts |= dict(zip(fresh, rows, strict=True))
+        return {point: self._texts[point] for point in texts}
+
+
+class _Summarized:
+    """Summaries of the papers of one batch, each made once: a language model is paid for them."""
+
+    def __init__(self, summarizer: Summarizer) -> None:
+        self._summarizer = summarizer
+        self._made: dict[UUID, Summary] = {}
+
+    def of(self, papers: Sequence[Paper]) -> dict[UUID, Summary]:
+        """Return the summaries of papers: those that they bring, or new ones."""
+        bare = [p for p in papers if p.summary is None and p.id not in self._made]
+        if bare:
+            written = self._summarizer.summarize([(p.title, p.abstract) for p in bare])
+            self._made |= {p.id: one for p, one in zip(bare, written, strict=True)}
+        return {paper.id: paper.summary or self._made[paper.id] for paper in papers}
+
+
+def _point(
+    point: UUID, vectors: Mapping[str, list[float] | models.SparseVector], payload: Payload
+) -> models.PointStruct:
+    return models.PointStruct(id=str(point), vector={**vectors}, payload=payload)
+
+
+def _busy(n: int, kind: str) -> UnavailableError:
+    return UnavailableError(
+        f"{n} {kind} were changed by others {ROUNDS} times while they were being written: repeat "
+        "the batch, with fewer writers"
+    )
+
+
+def _displaces_an_observation(item: DetectionItem, held: Held | None) -> str | None:
+    """Return why a spectrum must not be stored, if an observed one would give way to it."""
+    stored = held.payload if held else {}
+    simulated = bool(item.spectrum) and item.detection.simulated
+    if not simulated or not stored.get("has_spectrum") or stored["simulated"]:
+        return None
+    return (
+        f"{item.detection.key} is stored with its observed spectrum, which a simulated one does "
+        "not replace: ingest the simulation into another --data-dir"
+    )
 
 
 def _needs(
     merged: Mapping[UUID, Payload],
     stored: Mapping[UUID, Payload],
-    item: DetectionItem,
+    point: UUID,
     what: str,
     digest: str,
 ) -> bool:
     """Return whether an input is another than the one encoded, or was never encoded."""
-    before = stored.get(item.detection.id, {})
-    changed = merged[item.detection.id].get(digest) != before.get(digest)
+    before = stored.get(point, {})
+    changed = merged[point].get(digest) != before.get(digest)
     return changed or what in before.get(UNENCODED, ())
 
 

@@ -1,6 +1,9 @@
 """A store whose process dies: from its n-th write on, every call ends as kill -9 ends it."""
 
-WRITES = {"upsert", "set_payload", "delete_points", "delete_payload", "create_collection"}
+WRITES = {
+    *("upsert", "set_payload", "write", "write_payload"),
+    *("delete_points", "delete_payload", "create_collection"),
+}
 
 
 class Killed(BaseException):
@@ -31,7 +34,7 @@ class DyingStore:
 
         return watched
 
-    def _half(self, call, collection, content, *_):
+    def _half(self, call, collection, content, *rest):
         if isinstance(content, dict):
             content = dict([*content.items()][: len(content) // 2])
         elif isinstance(content, list):
@@ -39,4 +42,4 @@ class DyingStore:
         else:
             return
         if content:
-            call(collection, content)
+            call(collection, content, *rest)

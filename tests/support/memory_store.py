@@ -7,6 +7,8 @@ from qdrant_client import models
 from qdrant_rest.filter_oracle import matches, values
 
 from common.errors import NotFoundError
+from search.store.base import Written
+from search.store.revisions import REVISION, by_text, held, new_revision
 
 
 class MemoryStore:
@@ -35,15 +37,50 @@ class MemoryStore:
         return self._aliases.get(alias)
 
     def upsert(self, collection, points):
+        mark = {REVISION: new_revision()}
         for point in points:
-            payload = json.loads(json.dumps(point.payload))
+            payload = json.loads(json.dumps(point.payload)) | mark
             self._of(collection)[str(point.id)] = (dict(point.vector), payload)
 
     def set_payload(self, collection, payloads):
-        own = self._of(collection)
+        own, mark = self._of(collection), {REVISION: new_revision()}
         for point, fields in payloads.items():
             if str(point) in own:
-                own[str(point)][1].update(json.loads(json.dumps(fields)))
+                own[str(point)][1].update(json.loads(json.dumps(fields)) | mark)
+
+    def read(self, collection, ids, with_vectors=False):
+        own = self._of(collection)
+        found = [
+            self._record(own, str(one), [*own[str(one)][1]], with_vectors)
+            for one in ids
+            if str(one) in own
+        ]
+        return {str(record.id): held(record) for record in found}
+
+    def write(self, collection, points, revisions):
+        lost = self._changed(collection, [point.id for point in points], revisions)
+        self.upsert(collection, [point for point in points if str(point.id) not in lost])
+        return self._written(collection, [point.id for point in points], lost)
+
+    def write_payload(self, collection, payloads, revisions):
+        lost = self._changed(collection, [*payloads], revisions)
+        lost |= {str(one) for one in payloads} - self._of(collection).keys()
+        self.set_payload(collection, {p: f for p, f in payloads.items() if str(p) not in lost})
+        return self._written(collection, [*payloads], lost)
+
+    def _changed(self, collection, ids, revisions):
+        known, own = by_text(revisions), self._of(collection)
+        now = {one: payload.get(REVISION) for one, (_, payload) in own.items()}
+        return {
+            str(one)
+            for one in ids
+            if (str(one) in now) != (str(one) in known) or now.get(str(one)) != known.get(str(one))
+        }
+
+    def _written(self, collection, ids, lost):
+        own = self._of(collection)
+        marks = {own[str(one)][1][REVISION] for one in ids if str(one) not in lost}
+        return Written(marks.pop() if marks else "", frozenset(lost))
 
     def delete_points(self, collection, ids):
         for point in ids:
@@ -96,7 +133,8 @@ class MemoryStore:
 
     def _record(self, own, one, with_payload, with_vectors):
         vectors, payload = own[one]
-        fields = [*payload] if with_payload is True else with_payload or []
+        shown = [name for name in payload if name != REVISION]
+        fields = shown if with_payload is True else with_payload or []
         return models.Record(
             id=one,
             payload=copy.deepcopy({name: payload[name] for name in fields if name in payload}),
