@@ -14,6 +14,7 @@ from cli.answering import opened
 from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import Report, answers, print_json, say, stages, track
 from common.errors import InputError
+from common.supervised_loop import SupervisedLoop
 from ingest.simulate import simulate
 from search.api.keys import require_keys_beyond_this_machine
 from search.api.logs import log_as_json
@@ -88,9 +89,9 @@ def serve(
     with (
         open_store(settings) as store,
         open_flow(settings, get_settings(), None, store) as flow,
-        Scheduler(flow),
+        Scheduler(flow) as scheduler,
     ):
-        _serve(settings, store, [jobs_router(flow)])
+        _serve(settings, store, [jobs_router(flow)], [scheduler.loop])
 
 
 def demo(
@@ -160,10 +161,13 @@ def _ask_four(services: Services, key: str) -> None:
 
 
 def _serve(
-    settings: SearchSettings, store: Store | None = None, routers: Sequence[APIRouter] = ()
+    settings: SearchSettings,
+    store: Store | None = None,
+    routers: Sequence[APIRouter] = (),
+    loops: Sequence[SupervisedLoop] = (),
 ) -> None:
     _require_right_and_room(settings)
-    app = create_app(settings, store, routers=routers)
+    app = create_app(settings, store, routers=routers, loops=loops)
     say(
         f"serving {settings.data_dir} at http://{settings.host}:{settings.port} "
         "(try it at /docs); Ctrl-C stops"

@@ -14,6 +14,7 @@ from common.errors import BundleError, UnavailableError
 from common.openai_api import OpenAIService
 from common.ports import Encoder
 from common.settings import get_settings as shared_settings
+from common.supervised_loop import SupervisedLoop
 from search import schema
 from search.api import Lifespan, create_api
 from search.describing.describe import Describer
@@ -207,17 +208,20 @@ def create_app(
     store: Store | None = None,
     every_s: float = WATCH_EVERY_S,
     routers: Sequence[APIRouter] = (),
+    loops: Sequence[SupervisedLoop] = (),
 ) -> FastAPI:
     """Return the HTTP application, which changes to another model when its store does.
 
-    A store that it has opened itself is closed when it ends. ``routers`` are further routes, of
-    whoever uses the same store.
+    A store that it has opened itself is closed when it ends. ``routers`` are further routes and
+    ``loops`` what its metrics tell of besides, of whoever uses the same store.
     """
     with ExitStack() as stack:
         if store is None:
             store = stack.enter_context(open_store(settings))
         services = open_services(settings, store)
         api = create_api(services, settings, _lifespan(services, settings, every_s), routers)
+        for loop in loops:
+            api.state.metrics.watch(loop)
         api.state.opened = stack.pop_all()
     return api
 
@@ -233,7 +237,9 @@ def _lifespan(services: Services, settings: SearchSettings, every_s: float) -> L
             calibration = load_calibration(settings, model_id)
             api.state.services = build_services(store, encoder, settings, calibration)
 
-        with api.state.opened, ModelWatch(store, model_id, change, every_s):
+        watch = ModelWatch(store, model_id, change, every_s)
+        api.state.metrics.watch(watch.loop)
+        with api.state.opened, watch.loop:
             yield
 
     return serving

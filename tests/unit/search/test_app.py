@@ -1,11 +1,14 @@
 """The application as `serve` builds it, over an embedded store; only the bundles are fakes."""
 
+import time
+
 import pytest
 from fake_encoder import FakeEncoder
 from fastapi.testclient import TestClient
 from two_models import ENCODERS, BetterEncoder
 
 from common.errors import BundleError
+from common.supervised_loop import SupervisedLoop
 from search import app as composition
 from search import schema
 from search.app import create_app, open_store
@@ -13,6 +16,7 @@ from search.schema import DETECTIONS, PAPERS
 from search.settings import SearchSettings
 
 NEVER_S = 3600.0
+PATIENCE_S = 30
 
 
 @pytest.fixture
@@ -74,3 +78,31 @@ def test_an_application_that_cannot_be_built_leaves_no_store_open(settings, monk
     with pytest.raises(BundleError):
         create_app(settings)
     open_store(settings).close()
+
+
+def test_the_watch_on_the_model_outlives_what_nobody_expected_and_tells_of_it(
+    settings, store, monkeypatch
+):
+    surprises = [MemoryError(), RuntimeError("a bug")]
+
+    def load(_settings, name):
+        if surprises:
+            raise surprises.pop()
+        return ENCODERS[name]()
+
+    monkeypatch.setattr(composition, "load_model", load)
+    with TestClient(create_app(settings, store, every_s=0.01)) as client:
+        assert 'chandra_loop_errors_total{loop="model watch"} 0.0' in client.get("/metrics").text
+        switch(store, "fake1")
+        end = time.monotonic() + PATIENCE_S
+        while client.get("/healthz").json()["model_id"] != "fake1":
+            assert time.monotonic() < end, "it has not changed"
+        assert client.get("/readyz").status_code == 200
+        assert 'chandra_loop_errors_total{loop="model watch"} 2.0' in client.get("/metrics").text
+
+
+def test_metrics_tell_of_the_loops_of_the_same_process(settings, store):
+    loop = SupervisedLoop("schedule", list, NEVER_S)
+    loop.errors = 3
+    with TestClient(create_app(settings, store, NEVER_S, loops=[loop])) as client:
+        assert 'chandra_loop_errors_total{loop="schedule"} 3.0' in client.get("/metrics").text
