@@ -26,6 +26,7 @@ from search.services import Services
 from search.settings import SearchSettings
 from search.store.base import Store
 from workers.bootstrap import open_flow, open_pipeline
+from workers.broker import shared_redis
 from workers.inprocess import Scheduler
 from workers.routes import jobs_router
 from workers.settings import get_settings
@@ -74,7 +75,8 @@ def serve(
     """Answer over HTTP; the interactive description is at /docs.
 
     With --ingest this one process also does what workers do elsewhere: it polls the archives on
-    schedule and stores what is new; see `chandra-search jobs`. No Redis is needed.
+    schedule and stores what is new; see `chandra-search jobs`. No Redis is needed; where
+    CHANDRA_REDIS_URL is set, workers and it keep to the pace at which they may ask together.
 
     Beyond this machine only with API keys: CHANDRA_API_KEYS_READ, _INGEST, _ADMIN, each of them a
     list with commas, at least 16 characters a key.
@@ -86,9 +88,11 @@ def serve(
         _serve(settings)
         return
     _require_right_and_room(settings)
+    ours = get_settings()
     with (
+        shared_redis(ours.redis_url) as client,
         open_store(settings) as store,
-        open_flow(settings, get_settings(), None, store) as flow,
+        open_flow(settings, ours, client, store) as flow,
         Scheduler(flow) as scheduler,
     ):
         _serve(settings, store, [jobs_router(flow)], [scheduler.loop])
