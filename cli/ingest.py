@@ -193,10 +193,10 @@ def _finish_papers(pipeline: Pipeline, records: Sequence[Paper | Refusal], as_js
 
 def _finish(outcomes: Iterable[Outcome], as_json: bool, each: bool = False) -> None:
     """Run the ingestion to its end and report it; exit code 3 when something was refused."""
-    report = Report(outcomes)
+    report = Report(outcomes, each and not as_json)
     if as_json:
         print_json(report.as_json())
     else:
-        report.print(each)
+        report.print()
     if report.refused:
         raise typer.Exit(REFUSED)

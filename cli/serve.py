@@ -120,7 +120,7 @@ def demo(
     total = len(dataset) + len(dataset.texts)
     with open_pipeline(settings) as pipeline:
         report = Report(track(pipeline.ingest_dataset(dataset), "summaries and spectra", total))
-    report.print(each=False)
+    report.print()
     with opened(settings) as services:
         _ask_four(services, dataset.detections[0].key)
     say(
