@@ -87,7 +87,7 @@ class DiskCache:
                         aging[key] = value
             return found
 
-        found = self._run(query, {})
+        found: dict[str, bytes] = self._run(query, {})
         if aging:
             self.put(space, aging)
         return found

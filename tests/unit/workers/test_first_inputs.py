@@ -27,12 +27,16 @@ def test_runs_know_nothing_of_one_another():
         assert other.first("key", "b.pha", None) == ("b.pha", None)
 
 
+def fill(inputs):
+    for number in range(10_000):
+        inputs.first(f"{number}", f"{number}.pha" + " " * 1000, None)
+
+
 def test_full_disk_is_an_error_with_the_cure():
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
     try:
         with FirstInputs() as inputs, pytest.raises(UnavailableError, match="TMPDIR"):
-            for number in range(10_000):
-                inputs.first(f"{number}", f"{number}.pha" + " " * 1000, None)
+            fill(inputs)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
