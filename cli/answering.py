@@ -126,7 +126,7 @@ def _replace(path: Path, text: str) -> None:
 def opened(settings: SearchSettings) -> Iterator[Services]:
     """Open the services over a store and close the store at the end."""
     services = open_services(settings)
-    with services.search.store:
+    with services.store:
         yield services
 
 

@@ -17,6 +17,7 @@ from ingest.discover import find_spectra
 from ingest.llm_summaries import OpenAISummarizer
 from ingest.papers import read_papers
 from workers.bootstrap import Summaries, open_pipeline
+from workers.broker import shared_redis
 from workers.ledger import Ledger
 from workers.pipeline import Pipeline
 from workers.settings import get_settings as worker_settings
@@ -130,7 +131,8 @@ def ads(
 ) -> None:
     """Ingest the papers that ADS finds; needs a token of an account, CHANDRA_ADS_TOKEN.
 
-    Its requests count on the same allowance of the day as those of continuous ingestion.
+    Its requests count on the same allowance of the day as those of continuous ingestion, and keep
+    to the same pace where CHANDRA_REDIS_URL is set.
 
     Example: chandra-search ingest ads --object "NGC 4258" --object "Cyg X-1"
     """
@@ -139,10 +141,15 @@ def ads(
 
     if bool(question) == bool(objects):
         raise InputError("give a question of ADS, or one or more --object")
+    ours = worker_settings()
     with open_pipeline(settings_for(data_dir, bundle), summaries) as pipeline:
-        archive = open_ads(archive_settings(), worker_settings(), Ledger(pipeline.store).notes)
-        questions = [question] if question else archive.objects(objects or [])
-        with errors.status("asking ADS …"):
+        notes = Ledger(pipeline.store).notes
+        with (
+            shared_redis(ours.redis_url) as client,
+            open_ads(archive_settings(), ours, notes, client) as archive,
+            errors.status("asking ADS …"),
+        ):
+            questions = [question] if question else archive.objects(objects or [])
             pages = [page for one in questions for page in archive.papers(one)]
         found = {
             one.bibcode if isinstance(one, Paper) else one.input: one
@@ -186,10 +193,10 @@ def _finish_papers(pipeline: Pipeline, records: Sequence[Paper | Refusal], as_js
 
 def _finish(outcomes: Iterable[Outcome], as_json: bool, each: bool = False) -> None:
     """Run the ingestion to its end and report it; exit code 3 when something was refused."""
-    report = Report(outcomes)
+    report = Report(outcomes, each and not as_json)
     if as_json:
         print_json(report.as_json())
     else:
-        report.print(each)
+        report.print()
     if report.refused:
         raise typer.Exit(REFUSED)

@@ -17,6 +17,7 @@ from common.errors import StoreLockedError
 from search.app import open_store
 from search.settings import SearchSettings
 from workers.bootstrap import open_flow
+from workers.broker import shared_redis
 from workers.flow import OPTIMIZE
 from workers.inprocess import drain
 from workers.items import State
@@ -119,9 +120,15 @@ def poll(
 ) -> None:
     """Ask an archive now, and ingest what is new in this process; nothing else need run.
 
+    Where CHANDRA_REDIS_URL is set, it keeps to the pace at which workers and it may ask together.
+
     Example: chandra-search jobs poll ads
     """
-    with open_flow(settings_for(data_dir, bundle), get_settings(), None) as flow:
+    ours = get_settings()
+    with (
+        shared_redis(ours.redis_url) as client,
+        open_flow(settings_for(data_dir, bundle), ours, client) as flow,
+    ):
         flow.take_over()
         with errors.status(f"asking {feed} …"):
             found = flow.discover(feed)

@@ -74,15 +74,19 @@ def stages() -> Iterator[ProgressCallback]:
 
 
 class Report:
-    """The outcomes of an ingestion, counted; refusals kept with their reasons."""
+    """The outcomes of an ingestion, counted; refusals kept with their reasons.
 
-    def __init__(self, outcomes: Iterable[Outcome]) -> None:
+    ``each`` keeps all others too, to be printed.
+    """
+
+    def __init__(self, outcomes: Iterable[Outcome], each: bool = False) -> None:
         self.ingested = 0
         self.unchanged = 0
         self.refused: list[Outcome] = []
-        self.kept: list[Outcome] = []
+        self.kept: list[Outcome] | None = [] if each else None
         for outcome in outcomes:
-            self.kept.append(outcome)
+            if self.kept is not None:
+                self.kept.append(outcome)
             if outcome.status == "refused":
                 self.refused.append(outcome)
             elif outcome.status == "ingested":
@@ -98,9 +102,10 @@ class Report:
             "refused": [{"input": one.input, "reason": one.detail} for one in self.refused],
         }
 
-    def print(self, each: bool) -> None:
+    def print(self) -> None:
         """Print a table: of every input, or only of the refused ones."""
-        shown = self.kept if each else self.refused[:REFUSALS_SHOWN]
+        each = self.kept is not None
+        shown = self.refused[:REFUSALS_SHOWN] if self.kept is None else self.kept
         if shown:
             table = Table(show_lines=each)
             for column in ("input", "outcome", "stored as, or reason"):

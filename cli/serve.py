@@ -14,6 +14,7 @@ from cli.answering import opened
 from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import Report, answers, print_json, say, stages, track
 from common.errors import InputError
+from common.supervised_loop import SupervisedLoop
 from ingest.simulate import simulate
 from search.api.keys import require_keys_beyond_this_machine
 from search.api.logs import log_as_json
@@ -25,6 +26,7 @@ from search.services import Services
 from search.settings import SearchSettings
 from search.store.base import Store
 from workers.bootstrap import open_flow, open_pipeline
+from workers.broker import shared_redis
 from workers.inprocess import Scheduler
 from workers.routes import jobs_router
 from workers.settings import get_settings
@@ -73,7 +75,8 @@ def serve(
     """Answer over HTTP; the interactive description is at /docs.
 
     With --ingest this one process also does what workers do elsewhere: it polls the archives on
-    schedule and stores what is new; see `chandra-search jobs`. No Redis is needed.
+    schedule and stores what is new; see `chandra-search jobs`. No Redis is needed; where
+    CHANDRA_REDIS_URL is set, workers and it keep to the pace at which they may ask together.
 
     Beyond this machine only with API keys: CHANDRA_API_KEYS_READ, _INGEST, _ADMIN, each of them a
     list with commas, at least 16 characters a key.
@@ -85,12 +88,14 @@ def serve(
         _serve(settings)
         return
     _require_right_and_room(settings)
+    ours = get_settings()
     with (
+        shared_redis(ours.redis_url) as client,
         open_store(settings) as store,
-        open_flow(settings, get_settings(), None, store) as flow,
-        Scheduler(flow),
+        open_flow(settings, ours, client, store) as flow,
+        Scheduler(flow) as scheduler,
     ):
-        _serve(settings, store, [jobs_router(flow)])
+        _serve(settings, store, [jobs_router(flow)], [scheduler.loop])
 
 
 def demo(
@@ -115,7 +120,7 @@ def demo(
     total = len(dataset) + len(dataset.texts)
     with open_pipeline(settings) as pipeline:
         report = Report(track(pipeline.ingest_dataset(dataset), "summaries and spectra", total))
-    report.print(each=False)
+    report.print()
     with opened(settings) as services:
         _ask_four(services, dataset.detections[0].key)
     say(
@@ -160,10 +165,13 @@ def _ask_four(services: Services, key: str) -> None:
 
 
 def _serve(
-    settings: SearchSettings, store: Store | None = None, routers: Sequence[APIRouter] = ()
+    settings: SearchSettings,
+    store: Store | None = None,
+    routers: Sequence[APIRouter] = (),
+    loops: Sequence[SupervisedLoop] = (),
 ) -> None:
     _require_right_and_room(settings)
-    app = create_app(settings, store, routers=routers)
+    app = create_app(settings, store, routers=routers, loops=loops)
     say(
         f"serving {settings.data_dir} at http://{settings.host}:{settings.port} "
         "(try it at /docs); Ctrl-C stops"

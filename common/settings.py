@@ -21,6 +21,9 @@ class SharedSettings(BaseSettings):
     cache_dir: Path = Field(default_factory=lambda: user_cache_path("chandra-search"))
     """Folder of the cache; it can be deleted at any time."""
 
+    cache_gb: float = Field(default=10.0, gt=0)
+    """Size in GiB above which what was kept or used longest ago is deleted."""
+
     openai_api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("CHANDRA_OPENAI_API_KEY", "OPENAI_API_KEY")
     )

@@ -14,8 +14,9 @@ from common.errors import BundleError, UnavailableError
 from common.openai_api import OpenAIService
 from common.ports import Encoder
 from common.settings import get_settings as shared_settings
+from common.supervised_loop import SupervisedLoop
 from search import schema
-from search.api import create_api
+from search.api import Lifespan, create_api
 from search.describing.describe import Describer
 from search.describing.writing import OpenAIWriter
 from search.format import check_format
@@ -184,19 +185,20 @@ def build_services(
     store: Store, encoder: Encoder, settings: SearchSettings, calibration: Calibration | None = None
 ) -> Services:
     """Return everything that answers, over an open store."""
-    store = ModelView(store, encoder.model_id)
-    service = SearchService(store, encoder, settings.max_query_characters)
-    estimator, classifier = Estimator(store, calibration), Classifier(store, calibration)
+    view = ModelView(store, encoder.model_id)
+    service = SearchService(view, encoder, settings.max_query_characters)
+    estimator, classifier = Estimator(view, calibration), Classifier(view, calibration)
     shared = shared_settings()
     writer = None
     if shared.openai_api_key or shared.openai_base_url:
         cache = open_cache(shared, loss="the same description is paid for again")
         writer = OpenAIWriter(OpenAIService(shared), cache=cache)
     return Services(
+        store=store,
         search=service,
         estimator=estimator,
         classifier=classifier,
-        outliers=OutlierFinder(store),
+        outliers=OutlierFinder(view),
         describer=Describer(service, estimator, classifier, writer),
     )
 
@@ -206,22 +208,38 @@ def create_app(
     store: Store | None = None,
     every_s: float = WATCH_EVERY_S,
     routers: Sequence[APIRouter] = (),
+    loops: Sequence[SupervisedLoop] = (),
 ) -> FastAPI:
     """Return the HTTP application, which changes to another model when its store does.
 
-    ``routers`` are further routes, of whoever uses the same store.
+    A store that it has opened itself is closed when it ends. ``routers`` are further routes and
+    ``loops`` what its metrics tell of besides, of whoever uses the same store.
     """
-    store = store or open_store(settings)
-    services = open_services(settings, store)
+    with ExitStack() as stack:
+        if store is None:
+            store = stack.enter_context(open_store(settings))
+        services = open_services(settings, store)
+        api = create_api(services, settings, _lifespan(services, settings, every_s), routers)
+        for loop in loops:
+            api.state.metrics.watch(loop)
+        api.state.opened = stack.pop_all()
+    return api
+
+
+def _lifespan(services: Services, settings: SearchSettings, every_s: float) -> Lifespan:
+    """Return what runs beside the application: a watch on the model; at the end all is closed."""
+    store, model_id = services.store, services.search.encoder.model_id
 
     @asynccontextmanager
-    async def watching(api: FastAPI) -> AsyncIterator[None]:
+    async def serving(api: FastAPI) -> AsyncIterator[None]:
         def change(model_id: str) -> None:
             encoder = load_model(settings, model_id)
             calibration = load_calibration(settings, model_id)
             api.state.services = build_services(store, encoder, settings, calibration)
 
-        with ModelWatch(store, services.search.encoder.model_id, change, every_s):
+        watch = ModelWatch(store, model_id, change, every_s)
+        api.state.metrics.watch(watch.loop)
+        with api.state.opened, watch.loop:
             yield
 
-    return create_api(services, settings, watching, routers)
+    return serving

@@ -1,12 +1,10 @@
 """A running service changes to another model when the store does."""
 
 import logging
-import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from common.errors import ChandraSearchError
+from common.supervised_loop import SupervisedLoop
 from search.schema import model_of
 from search.store.base import Store
 
@@ -21,7 +19,8 @@ class ModelWatch:
     Answers come from one model at any moment, without a lock: what answers holds its encoder and
     asks collections by their own names (`search.view`), so a question under way ends as it began,
     and ``change`` replaces encoder and collections as one reference. The collections left behind
-    stay until long after everybody has looked (`workers.reindex`).
+    stay until long after everybody has looked (`workers.reindex`). It looks while
+    its ``loop`` runs.
     """
 
     def __init__(
@@ -34,9 +33,7 @@ class ModelWatch:
         self._store = store
         self._model_id = model_id
         self._change = change
-        self._every_s = every_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="model-watch", daemon=True)
+        self.loop = SupervisedLoop("model watch", self.look, every_s)
 
     def look(self) -> bool:
         """Change if the store has, and return whether it had; what prevents it is tried again."""
@@ -51,20 +48,3 @@ class ModelWatch:
         _log.warning("changed from model %s to %s", self._model_id, found)
         self._model_id = found
         return True
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(self._every_s):
-            self.look()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from search.service import SearchService
+from search.store.base import Store
 
 # Who only searches does not wait for what estimates and outliers are computed with.
 if TYPE_CHECKING:
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What an interface asks, over one store."""
+    """What an interface asks, over one store.
 
+    ``store`` is the store itself, whose aliases may name another model by now; all the others ask
+    a view of it that keeps to one (`search.view`).
+    """
+
+    store: Store
     search: SearchService
     estimator: "Estimator"
     classifier: "Classifier"

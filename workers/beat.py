@@ -10,6 +10,7 @@ import socket
 import time
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import redis
 from celery import Celery
@@ -61,12 +62,12 @@ def run_beat(app: Celery, client: redis.Redis, metrics_at: tuple[str, int] = (""
 
 
 class BeatLock:
-    """A lock with an expiry in Redis; its value says who holds it."""
+    """A lock with an expiry in Redis; its value says who holds it, and is no other's."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._lock = Lock(client, LOCK, timeout=LOCK_S, thread_local=False)
-        self._token = f"process {os.getpid()} on {socket.gethostname()}"
+        self._token = f"process {os.getpid()} on {socket.gethostname()}, {uuid4().hex[:8]}"
 
     def take(self, wait_s: float = 0.0) -> None:
         """Take the lock, or raise InputError that names its holder."""

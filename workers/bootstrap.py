@@ -78,7 +78,7 @@ def open_flow(
     """Give the steps of continuous ingestion, over an open store or their own.
 
     Processes share what they send to archives through the Redis of ``client``; without one, this
-    is the only process that ingests.
+    is taken for the only process that asks them.
     """
     from ingest.archives.settings import get_settings as archive_settings
     from workers.learning.scheduled import ScheduledLearning
@@ -88,7 +88,9 @@ def open_flow(
         own = store or stack.enter_context(open_store(settings))
         pipeline = build_pipeline(own, settings, Summaries(workers.summaries))
         metrics = StageMetrics()
-        archives = open_archives(archive_settings(), workers, Notes(own), client, metrics)
+        archives = stack.enter_context(
+            open_archives(archive_settings(), workers, Notes(own), client, metrics)
+        )
 
         def score_outliers(progress: Progress) -> int:
             try:

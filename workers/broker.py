@@ -50,6 +50,19 @@ def connect(url: SecretStr | None) -> redis.Redis:
 
 
 @contextmanager
+def shared_redis(url: SecretStr | None) -> Iterator[redis.Redis | None]:
+    """Give the Redis that this process shares with workers, None where no address is given.
+
+    Whoever asks archives beside workers has to share their pace; raises as `connect` does.
+    """
+    if url is None:
+        yield None
+        return
+    with connect(url) as client:
+        yield client
+
+
+@contextmanager
 def redis_errors() -> Iterator[None]:
     """Translate what the client raises."""
     try:

@@ -70,11 +70,18 @@ class Budgets:
 
     A process claims a block before it uses it, and gives back what is too much; two that claim at
     the same moment see one another's claim and both give way, so the sum never exceeds the limit.
+
+    Parameters
+    ----------
+    notes : Notes
+        Where they are counted.
+    limits : mapping of str to int
+        Requests a day, by archive; one that is not named is not counted.
     """
 
     def __init__(self, notes: Notes, limits: Mapping[str, int]) -> None:
         self._notes = notes
-        self._limits = limits
+        self.limits = limits
         self._owner = uuid4().hex
         self._lock = threading.Lock()
         self._claimed: dict[tuple[str, date], int] = {}
@@ -82,7 +89,7 @@ class Budgets:
 
     def spend(self, archive: str) -> None:
         """Count one request, or raise BudgetError; what has no limit is not counted."""
-        if archive not in self._limits:
+        if archive not in self.limits:
             return
         today = datetime.now(UTC).date()
         key = (archive, today)
@@ -92,7 +99,7 @@ class Budgets:
             if not self._left[key]:
                 midnight = datetime.combine(today, datetime.min.time(), UTC) + timedelta(days=1)
                 raise BudgetError(
-                    f"the {self._limits[archive]:,} requests a day to {archive} are used up: "
+                    f"the {self.limits[archive]:,} requests a day to {archive} are used up: "
                     "it goes on after 00:00 UTC",
                     midnight,
                 )
@@ -101,14 +108,14 @@ class Budgets:
     def left(self, archive: str) -> int:
         """Return how many requests nobody has claimed today."""
         spent = self._notes.spent(archive, datetime.now(UTC).date())
-        return max(0, self._limits[archive] - spent)
+        return max(0, self.limits[archive] - spent)
 
     def _claim(self, archive: str, day: date) -> int:
         """Return how many more requests are this process's."""
         before = self._claimed.get((archive, day), 0)
-        block = min(BLOCK, self._limits[archive])
+        block = min(BLOCK, self.limits[archive])
         self._write(archive, day, before + block)
-        excess = self._notes.spent(archive, day) - self._limits[archive]
+        excess = self._notes.spent(archive, day) - self.limits[archive]
         if excess > 0:
             block = max(0, block - excess)
             self._write(archive, day, before + block)

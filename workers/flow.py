@@ -24,7 +24,7 @@ from functools import partial
 from threading import Event
 from typing import Protocol
 
-from common.errors import ChandraSearchError, InputError, UnavailableError
+from common.errors import InputError, UnavailableError
 from common.ports import Progress
 from search.schema import DETECTIONS, PAPERS
 from workers.archives import Archives
@@ -127,7 +127,7 @@ class Flow:
                 done = self._work(self._store_items(feed), STORE, feed, keys)
             else:
                 done = self._run_job(step, feed, now)
-        except ChandraSearchError:
+        except Exception:  # whatever it was, whoever watches from afar is to see it
             self._observer.put_off(step, feed)
             raise
         self._observer.done(step, feed, done, time.perf_counter() - started)

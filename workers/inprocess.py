@@ -1,13 +1,13 @@
 """The schedule without Redis: the same steps, in threads of one process."""
 
 import logging
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 from common.errors import ChandraSearchError
+from common.supervised_loop import SupervisedLoop
 from workers.flow import Flow
 from workers.schedule import ENCODING, LEARN
 
@@ -18,21 +18,20 @@ class Scheduler:
     """Do what is due until told to stop; slow archives hold up nothing that encodes.
 
     What is under way at the end is finished, what waits is left for the next start; learning is
-    broken off.
+    broken off. ``loop`` is what looks; it outlives whatever goes wrong, and counts it.
     """
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
-        self._stop = threading.Event()
-        self._wake = threading.Event()
         self._io = ThreadPoolExecutor(flow.settings.io_threads, "io")
         self._encode = ThreadPoolExecutor(1, "encode")
         self._learn = ThreadPoolExecutor(1, "learn")  # it waits for hours for another process
-        self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
+        self.loop = SupervisedLoop("schedule", self._look, flow.settings.dispatch_s)
 
     def __enter__(self) -> Self:
         self._flow.take_over()
-        self._thread.start()
+        self.loop.wake()
+        self.loop.start()
         return self
 
     def __exit__(
@@ -41,23 +40,19 @@ class Scheduler:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._stop.set()
+        self.loop.stop()
         self._flow.stop()
-        self._wake.set()
-        self._thread.join()
+        self.loop.join()
         for pool in (self._io, self._encode, self._learn):
             pool.shutdown(cancel_futures=True)
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._wake.clear()
-            try:
-                for step, feed in self._flow.due():
-                    self._send(step, feed)
-                self._flow.dispatch(self._send)
-            except ChandraSearchError as exc:
-                _log.warning("nothing can be sent now, tried again soon: %s", exc)
-            self._wake.wait(self._flow.settings.dispatch_s)
+    def _look(self) -> None:
+        try:
+            for step, feed in self._flow.due():
+                self._send(step, feed)
+            self._flow.dispatch(self._send)
+        except ChandraSearchError as exc:
+            _log.warning("nothing can be sent now, tried again soon: %s", exc)
 
     def _send(self, step: str, feed: str, keys: Sequence[str] = ()) -> None:
         pool = self._encode if step in ENCODING else self._learn if step == LEARN else self._io
@@ -70,7 +65,7 @@ class Scheduler:
             _log.warning("step put off: %s", error)
         elif error:
             _log.error("a step was broken off", exc_info=error)
-        self._wake.set()
+        self.loop.wake()
 
 
 def drain(flow: Flow) -> int:

@@ -1,6 +1,7 @@
 """`ingest.archives` in the words of the steps: every client built, over one courtesy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
 import redis
@@ -29,16 +30,64 @@ BIGQUERIES_A_DAY = 90
 """ADS grants about 100."""
 
 
+@contextmanager
 def open_archives(
     settings: ArchiveSettings,
     workers: WorkerSettings,
     notes: Notes,
     client: redis.Redis | None,
     metrics: StageMetrics | None = None,
-) -> Archives:
-    """Return all archives; requests are counted over all processes that share the Redis."""
-    limits = _limits(settings)
-    budgets = Budgets(notes, limits)
+) -> Iterator[Archives]:
+    """Give all archives; requests are counted over all processes that share the Redis."""
+    budgets = _budgets(settings, notes)
+    courtesy = _courtesy(settings, workers, budgets, client)
+    if metrics:
+        courtesy = metrics.counting(courtesy)
+    cache = DownloadCache(settings.downloads_dir, round(settings.downloads_gb * 2**30))
+    current = settings.model_copy(update={"csc_catalog": CATALOG})
+    with ExitStack() as stack:
+        catalogue = stack.enter_context(closing(CSCArchive(settings, courtesy)))
+        observations = stack.enter_context(closing(CDAArchive(settings, courtesy)))
+        papers = stack.enter_context(closing(ADSArchive(settings, courtesy)))
+        simbad = stack.enter_context(closing(SimbadArchive(settings, courtesy)))
+        products = {
+            name: stack.enter_context(closing(CSCProducts(release, courtesy, cache)))
+            for name, release in (("csc", settings), ("cda", current))
+        }
+        public = CDAFeed(observations, catalogue)
+        feeds: dict[str, Feed] = {"csc": CSCFeed(catalogue), "cda": public, "ads": ADSFeed(papers)}
+        yield Archives(
+            feeds={name: feed for name, feed in feeds.items() if name in workers.feeds},
+            observations=public,
+            products=products,
+            matcher=SimbadMatcher(simbad),
+            citations=papers,
+            left={name: partial(budgets.left, name) for name in budgets.limits},
+        )
+
+
+@contextmanager
+def open_ads(
+    settings: ArchiveSettings, workers: WorkerSettings, notes: Notes, client: redis.Redis | None
+) -> Iterator[ADSArchive]:
+    """Give ADS alone; its requests are counted as those of `open_archives` are."""
+    courtesy = _courtesy(settings, workers, _budgets(settings, notes), client)
+    with closing(ADSArchive(settings, courtesy)) as archive:
+        yield archive
+
+
+def _budgets(settings: ArchiveSettings, notes: Notes) -> Budgets:
+    limits = {"ads": settings.ads_daily_budget, "ads-bigquery": BIGQUERIES_A_DAY}
+    return Budgets(notes, limits)
+
+
+def _courtesy(
+    settings: ArchiveSettings,
+    workers: WorkerSettings,
+    budgets: Budgets,
+    client: redis.Redis | None,
+) -> Courtesy:
+    """Return the courtesy of all processes that share the Redis, without one that of this one."""
     rates = {
         "csc": workers.csc_per_second,
         "cda": workers.csc_per_second,
@@ -46,44 +95,9 @@ def open_archives(
         "ads": workers.ads_per_second,
         "ads-bigquery": workers.ads_per_second,
     }
-    courtesy: Courtesy = (
-        SharedCourtesy(client, rates, budgets.spend)
-        if client
-        else LocalCourtesy(rates, budgets.spend)
-    )
-    if metrics:
-        courtesy = metrics.counting(courtesy)
-    cache = DownloadCache(settings.downloads_dir, round(settings.downloads_gb * 2**30))
-    catalogue = CSCArchive(settings, courtesy)
-    observations = CDAFeed(CDAArchive(settings, courtesy), catalogue)
-    papers = ADSArchive(settings, courtesy)
-    current = settings.model_copy(update={"csc_catalog": CATALOG})
-    feeds: dict[str, Feed] = {
-        "csc": CSCFeed(catalogue),
-        "cda": observations,
-        "ads": ADSFeed(papers),
-    }
-    return Archives(
-        feeds={name: feed for name, feed in feeds.items() if name in workers.feeds},
-        observations=observations,
-        products={
-            "csc": CSCProducts(settings, courtesy, cache),
-            "cda": CSCProducts(current, courtesy, cache),
-        },
-        matcher=SimbadMatcher(SimbadArchive(settings, courtesy)),
-        citations=papers,
-        left={name: partial(budgets.left, name) for name in limits},
-    )
-
-
-def open_ads(settings: ArchiveSettings, workers: WorkerSettings, notes: Notes) -> ADSArchive:
-    """Return ADS for one process; its requests count on the same allowance of the day."""
-    budgets = Budgets(notes, _limits(settings))
-    return ADSArchive(settings, LocalCourtesy({"ads": workers.ads_per_second}, budgets.spend))
-
-
-def _limits(settings: ArchiveSettings) -> dict[str, int]:
-    return {"ads": settings.ads_daily_budget, "ads-bigquery": BIGQUERIES_A_DAY}
+    if client is None:
+        return LocalCourtesy(rates, budgets.spend)
+    return SharedCourtesy(client, rates, budgets.spend)
 
 
 class SimbadMatcher:

@@ -26,6 +26,7 @@ from search import inputs, schema
 from search.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of
 from search.store.base import PointId, Store
 from workers.carrying import Carrier, read_state
+from workers.first_inputs import FirstInputs
 from workers.writing import DetectionItem, Writer, in_batches
 
 __all__ = ["BATCH", "DetectionItem", "Pipeline"]
@@ -105,30 +106,35 @@ class Pipeline:
 
     def ingest_items(self, items: Iterable[DetectionItem | Refusal]) -> Iterator[Outcome]:
         """Store detections in batches; refuse what contradicts an input of the same run."""
-        seen: dict[str, tuple[str, str | None]] = {}
-        for batch in in_batches(items, BATCH):
-            fresh: list[DetectionItem] = []
-            repeated: list[Outcome] = []
-            for item in batch:
-                if isinstance(item, Refusal):
-                    yield Outcome.refused(item)
-                    continue
-                if item.spectrum and (reason := _shapeless(item.spectrum)):
-                    yield Outcome(item.input, "refused", reason)
-                    continue
-                key = item.detection.key
-                spectrum_hash = item.spectrum.hash() if item.spectrum else None
-                first, first_hash = seen.setdefault(key, (item.input, spectrum_hash))
-                if first == item.input:
-                    fresh.append(item)
-                elif first_hash == spectrum_hash:
-                    notes = (f"same content as {first}",)
-                    repeated.append(Outcome(item.input, "unchanged", key, notes))
-                else:
-                    reason = f"another spectrum of {key} than {first}: keep one of the two"
-                    yield Outcome(item.input, "refused", reason)
-            yield from self._store_detections(fresh)
-            yield from repeated  # only now is what they repeat safely stored
+        with FirstInputs() as inputs_of_run:
+            for batch in in_batches(items, BATCH):
+                yield from self._ingest_batch(batch, inputs_of_run)
+
+    def _ingest_batch(
+        self, batch: Sequence[DetectionItem | Refusal], inputs_of_run: FirstInputs
+    ) -> Iterator[Outcome]:
+        fresh: list[DetectionItem] = []
+        repeated: list[Outcome] = []
+        for item in batch:
+            if isinstance(item, Refusal):
+                yield Outcome.refused(item)
+                continue
+            if item.spectrum and (reason := _shapeless(item.spectrum)):
+                yield Outcome(item.input, "refused", reason)
+                continue
+            key = item.detection.key
+            spectrum_hash = item.spectrum.hash() if item.spectrum else None
+            first, first_hash = inputs_of_run.first(key, item.input, spectrum_hash)
+            if first == item.input:
+                fresh.append(item)
+            elif first_hash == spectrum_hash:
+                notes = (f"same content as {first}",)
+                repeated.append(Outcome(item.input, "unchanged", key, notes))
+            else:
+                reason = f"another spectrum of {key} than {first}: keep one of the two"
+                yield Outcome(item.input, "refused", reason)
+        yield from self._store_detections(fresh)
+        yield from repeated  # only now is what they repeat safely stored
 
     def _store_detections(self, items: Sequence[DetectionItem]) -> Iterator[Outcome]:
         with self._writing() as writer:

@@ -9,6 +9,7 @@ from typing import Protocol
 import redis
 import structlog
 from celery import Celery
+from redis.lock import Lock
 
 from common.errors import ChandraSearchError, UnavailableError
 from search.api.logs import logger_of
@@ -29,7 +30,7 @@ QUEUES = {
 """Where each step is done: what waits for archives apart from what computes."""
 
 DISPATCHING = "chandra-search:dispatching"
-LONGEST_DISPATCH_MS = 15_000
+LONGEST_DISPATCH_S = 15.0
 
 Send = Callable[[str, str, Sequence[str]], None]
 
@@ -61,20 +62,22 @@ class Jobs:
         self._app = app
         self._steps = steps
         self._redis = client
-        self._pause_ms = round(800 * every_s)
+        self._pause_s = 0.8 * every_s
 
     def tick(self) -> None:
         """Send what is due, unless another worker is at it or has just been."""
+        lock = Lock(self._redis, DISPATCHING, timeout=LONGEST_DISPATCH_S, thread_local=False)
         with redis_errors():
-            if not self._redis.set(DISPATCHING, 1, px=LONGEST_DISPATCH_MS, nx=True):
+            if not lock.acquire(blocking=False):
                 return
         try:
             for step, feed in self._steps.due():
                 self._send(step, feed)
             self._steps.dispatch(self._send)
         finally:
-            with suppress(redis.RedisError):  # it ends by itself
-                self._redis.pexpire(DISPATCHING, self._pause_ms)
+            # It ends by itself; one that has ended may be another worker's by now.
+            with suppress(redis.RedisError):
+                lock.extend(self._pause_s, replace_ttl=True)
 
     def run(self, step: str, feed: str, keys: Sequence[str] = ()) -> None:
         """Do a step, then send what is due: a tick of beat waits behind what waits already."""

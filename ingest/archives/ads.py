@@ -47,6 +47,10 @@ class ADSArchive:
         self._limits = limits or ingest_settings()
         self._service = ADSService(settings, courtesy)
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._service.close()
+
     def search(
         self, query: str, fields: Sequence[str] = FIELDS, rows: int = 200, start: int = 0
     ) -> Iterator[list[Record]]:

@@ -82,6 +82,10 @@ class ADSService:
         self._bearer = _Bearer(settings.ads_token)
         self._session = PoliteSession("ads", settings, courtesy)
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
     def ask(
         self,
         form: type[T],

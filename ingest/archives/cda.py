@@ -65,6 +65,10 @@ class CDAArchive:
         self._session = PoliteSession("cda", settings, courtesy)
         self._page = page
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
     def observations(self, since: datetime, until: datetime) -> list[Observation]:
         """Return what became public in a span.
 

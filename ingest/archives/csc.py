@@ -75,6 +75,10 @@ class CSCArchive:
         self._settings = settings
         self._session = PoliteSession("csc", settings, courtesy)
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
     def detections(
         self, after: Key | None = None, page: int = 5000, catalog: str | None = None
     ) -> Iterator[list[Detection | Refusal]]:

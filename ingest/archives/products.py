@@ -43,6 +43,10 @@ class CSCProducts:
         self._session = PoliteSession("csc", settings, courtesy)
         self._cache = cache
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
     def browse(self, obsid: int, obi: int, region_id: int) -> list[str]:
         """Return the names of the files of a detection: spectrum, responses, event list.
 

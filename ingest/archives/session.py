@@ -5,6 +5,7 @@ Repetitions are tenacity's. Errors of ``requests`` become ours here and nowhere 
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import requests
 import tenacity
@@ -34,8 +36,8 @@ class CutShortError(ArchiveError):
     """An archive answers no more than so much: asking the same again would not help."""
 
 
-class PoliteSession(requests.Session):
-    """A session with one archive.
+class PoliteSession:
+    """A session with one archive; safe between threads, each of which has connections of its own.
 
     Parameters
     ----------
@@ -56,11 +58,12 @@ class PoliteSession(requests.Session):
         courtesy: Courtesy,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        super().__init__()
         self.archive = archive
         self.settings = settings
-        self.headers["User-Agent"] = USER_AGENT
         self._courtesy = courtesy
+        self._thread = threading.local()
+        self._guard = threading.Lock()
+        self._opened: WeakSet[requests.Session] = WeakSet()  # those of ended threads go
         self._attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_pass),
             stop=self._is_enough,
@@ -73,7 +76,23 @@ class PoliteSession(requests.Session):
             multiplier=settings.archive_backoff_s, max=settings.archive_max_wait_s
         )
 
-    def request(  # type: ignore[override]  # callers pass on what requests takes
+    def close(self) -> None:
+        """Close the connections of all threads; who goes on asking opens new ones."""
+        with self._guard:
+            for session in self._opened:
+                session.close()
+
+    def _own(self) -> requests.Session:
+        """Return the session of this thread: those of ``requests`` are not for several."""
+        session: requests.Session | None = getattr(self._thread, "session", None)
+        if session is None:
+            session = self._thread.session = requests.Session()
+            session.headers["User-Agent"] = USER_AGENT
+            with self._guard:
+                self._opened.add(session)
+        return session
+
+    def request(
         self,
         method: str,
         url: str,
@@ -136,7 +155,7 @@ class PoliteSession(requests.Session):
         options = {"timeout": self.settings.archive_timeout_s, **options}
         stream = options.pop("stream", False)
         try:
-            answer = super().request(method, url, stream=True, **options)
+            answer = self._own().request(method, url, stream=True, **options)
             if answer.status_code not in accept:
                 self._check(answer)
             if not stream:

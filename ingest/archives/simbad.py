@@ -99,6 +99,10 @@ class SimbadArchive:
         self._session = PoliteSession("simbad", settings, courtesy)
         self._references = references
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
     def match(self, positions: Sequence[Position]) -> dict[str, SimbadObject]:
         """Return the object of each position by its key, unknown ones left out.
 

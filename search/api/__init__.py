@@ -1,5 +1,5 @@
 """The HTTP interface: built from a service, never on import."""
 
-from search.api.application import create_api
+from search.api.application import Lifespan, create_api
 
-__all__ = ["create_api"]
+__all__ = ["Lifespan", "create_api"]

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from common.errors import NotFoundError, UnavailableError
 from search.api.dependencies import ServicesDep, router_of
-from search.schema import DETECTIONS, PAPERS
+from search.schema import DETECTIONS, PAPERS, collection_of
 from search.store.base import Engine
 
 router = router_of("service")
@@ -23,16 +23,17 @@ class Ready(BaseModel):
 @router.get("/readyz")
 def check_readiness(services: ServicesDep) -> Ready:
     """Answer 200 when the engine answers and holds collections of this model bundle, else 503."""
-    store, encoder = services.search.store, services.search.encoder
+    store, view, encoder = services.store, services.search.store, services.search.encoder
     for alias in (DETECTIONS, PAPERS):
-        held = store.resolve(alias)
-        if held != f"{alias}@{encoder.model_id}":
+        held = store.resolve(alias)  # a view would always name its own
+        if held != collection_of(alias, encoder.model_id):
             raise UnavailableError(
                 f"{alias} are those of {held or 'no collection'}, the bundle in use is "
-                f"{encoder.model_id}: start the server with the bundle of the store"
+                f"{encoder.model_id}: wait until it has changed, or start the server with the "
+                "bundle of the store"
             )
         try:
-            store.count(alias)
+            view.count(alias)
         except NotFoundError as exc:
             raise UnavailableError(f"{exc}: its model was replaced, wait or start again") from exc
     return Ready(status="ready", engine=store.engine, model_id=encoder.model_id)

@@ -1,7 +1,7 @@
 """What a Prometheus server may read at ``/metrics``."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from fastapi import APIRouter, Response
 from prometheus_client import (
@@ -12,9 +12,12 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.errors import ChandraSearchError
+from common.supervised_loop import SupervisedLoop
 from search.api.dependencies import router_of
 from search.api.logs import route_of
 from search.schema import DETECTIONS, PAPERS
@@ -57,6 +60,12 @@ class Metrics:
         self._points = Gauge(
             "chandra_points", "Points in the store.", ("collection",), registry=self.registry
         )
+        self._loops = _LoopCollector()
+        self.registry.register(self._loops)
+
+    def watch(self, loop: SupervisedLoop) -> None:
+        """Tell the errors of a loop too; of two of the same name, those of the later one."""
+        self._loops.by_name[loop.name] = loop
 
     def exposition(self) -> bytes:
         """Return all figures as Prometheus reads them, the size of the store looked up now."""
@@ -69,6 +78,23 @@ class Metrics:
             self._points.clear()
             self._up.set(0)
         return generate_latest(self.registry)
+
+
+class _LoopCollector(Collector):
+    """Reads what loops have counted."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, SupervisedLoop] = {}
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        errors = CounterMetricFamily(
+            "chandra_loop_errors",
+            "Errors that nobody expected, after which a loop of this process went on.",
+            labels=("loop",),
+        )
+        for name, loop in self.by_name.items():
+            errors.add_metric([name], loop.errors)
+        yield errors
 
 
 class RequestMetrics:

@@ -77,8 +77,9 @@ class Gate:
 def add_safety(api: FastAPI, settings: SearchSettings) -> None:
     """Put keys, limits, request ids, logs and metrics before the routes of an application.
 
-    It adds ``/metrics`` and ``/readyz``, which read ``api.state.services``. Everything of the
-    settings is checked here, so that a mistake stops the start and not a request.
+    It adds ``/metrics`` and ``/readyz``, which read ``api.state.services``; what else ``/metrics``
+    is to tell, ``api.state.metrics`` is told. Everything of the settings is checked here, so that a
+    mistake stops the start and not a request.
     """
     keys = Keys(settings)
     rate = rate_check(settings)
@@ -89,7 +90,7 @@ def add_safety(api: FastAPI, settings: SearchSettings) -> None:
         found: Store = api.state.services.search.store
         return found
 
-    metrics = Metrics(store)
+    metrics = api.state.metrics = Metrics(store)
     # The last one added is the first to see a request.
     api.add_middleware(BodyLimit, max_mb=settings.max_upload_mb, max_s=settings.max_upload_s)
     api.add_middleware(Gate, checks=checks, places=ConcurrencyLimit(settings.max_concurrent))

@@ -183,6 +183,15 @@ def test_beat_gives_way_where_another_took_its_lock(client):
         lock.renew()
 
 
+def test_beat_does_not_take_the_lock_of_another_of_the_same_name_for_its_own(client):
+    first, second = BeatLock(client), BeatLock(client)  # two containers have number and host alike
+    first.take()
+    client.delete(beat.LOCK)
+    second.take()
+    with pytest.raises(InputError, match="another beat runs already"):
+        first.renew()
+
+
 def test_standing_queue_is_said_once_nobody_took_its_oldest_task(app, client, caplog):
     watch = QueueWatch(client, stalled_after_s=60)
     assert not watch.look(IO, now=0)
@@ -208,6 +217,39 @@ def test_one_worker_at_a_time_looks_what_is_due_and_not_too_often(app, client, t
     client.delete(DISPATCHING)
     jobs.tick()
     assert len(asked.read_text().splitlines()) == 2
+
+
+def test_a_worker_that_looked_for_too_long_leaves_the_lock_of_the_next_one_alone(app, client):
+    held = []
+
+    class Slow:
+        def due(self):
+            client.delete(DISPATCHING)  # its time has run out, and another begins
+            client.set(DISPATCHING, "another", px=100_000)
+            return []
+
+        def dispatch(self, send):
+            held.append(client.get(DISPATCHING))
+
+    Jobs(app, Slow(), client, every_s=1).tick()
+    assert held == [client.get(DISPATCHING)] == [b"another"]
+    assert client.pttl(DISPATCHING) > 50_000
+
+
+def test_two_workers_never_hold_the_lock_under_one_name(app, client):
+    names = []
+
+    class Noting:
+        def due(self):
+            names.append(client.get(DISPATCHING))
+            return []
+
+        def dispatch(self, send):
+            client.delete(DISPATCHING)
+
+    for _ in range(2):
+        Jobs(app, Noting(), client).tick()
+    assert len({*names}) == 2
 
 
 def test_redis_that_keeps_everything_is_not_complained_of(client):

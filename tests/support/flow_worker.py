@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 from archives.universe import LETHAL_EXPOSURE_S
@@ -59,14 +60,17 @@ class Timings:
         self.log.info("step put off", step=stage, feed=feed)
 
 
+@contextmanager
 def open_flow(client):
-    store = open_store(search_settings())
     shipped = os.environ.get("WORLD_ENCODER") == "shipped"
-    encoder = load_encoder(search_settings()) if shipped else MortalEncoder()
-    pipeline = Pipeline(store, encoder, FirstSentences())
-    archives = open_archives(archive_settings(), get_settings(), Notes(store), client)
     chores = {"score_outliers": lambda _beat: None, "snapshot": lambda _beat: None}
-    return Flow(pipeline, archives, get_settings(), chores, None if client else Timings())
+    with (
+        open_store(search_settings()) as store,
+        open_archives(archive_settings(), get_settings(), Notes(store), client) as archives,
+    ):
+        encoder = load_encoder(search_settings()) if shipped else MortalEncoder()
+        pipeline = Pipeline(store, encoder, FirstSentences())
+        yield Flow(pipeline, archives, get_settings(), chores, None if client else Timings())
 
 
 def main(role):
@@ -77,7 +81,7 @@ def main(role):
     logging.getLogger("celery.apps.worker").setLevel(logging.INFO)
     settings = get_settings()
     if role == "all":
-        with Scheduler(open_flow(None)):
+        with open_flow(None) as flow, Scheduler(flow):
             logging.getLogger("celery.apps.worker").info("ready.")
             signal.sigwait({signal.SIGTERM})
         return 0
@@ -87,8 +91,9 @@ def main(role):
     if role == "beat":
         run_beat(app, client)
         return 0
-    add_tasks(app, Jobs(app, open_flow(client), client, settings.dispatch_s))
-    return run_worker(app, role, threads=2)
+    with open_flow(client) as flow:
+        add_tasks(app, Jobs(app, flow, client, settings.dispatch_s))
+        return run_worker(app, role, threads=2)
 
 
 if __name__ == "__main__":

@@ -111,6 +111,11 @@ class ArchiveServer:
         """Return the Answer to a request; to be overridden."""
         return Answer(b"ok")
 
+    @property
+    def connections(self):
+        """How many connections are open."""
+        return len(self._http.connections)
+
     def paths(self):
         return [request.path for request in self.requests]
 
@@ -131,6 +136,18 @@ class ArchiveServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # one may hang
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.connections = set()
+
+    def process_request(self, request, client_address):
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request):
+        self.connections.discard(request)
+        super().shutdown_request(request)
 
     def handle_error(self, request, client_address):
         """Say nothing: clients that give up are part of the tests."""

@@ -2,6 +2,7 @@ import multiprocessing
 import resource
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
@@ -109,6 +110,100 @@ def test_cache_on_a_full_disk_stops_nothing_and_keeps_what_it_has(path, caplog):
     assert DiskCache(path).get("space", ["key", "0"]) == {"key": b"value"}
 
 
+@contextmanager
+def locked(path, how="IMMEDIATE"):
+    """Let another process write for long."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute(f"BEGIN {how}")
+    yield
+    other.execute("ROLLBACK")
+    other.close()
+
+
+def test_cache_that_is_locked_is_passed_over_for_that_call_only(path, caplog):
+    cache = DiskCache(path, wait_s=0.01)
+    cache.put("space", {"key": b"value"})
+    with locked(path):
+        cache.put("space", {"other": b"value"})
+        assert cache.get("space", ["key"]) == {"key": b"value"}  # readers do not wait for writers
+    assert "is locked" in caplog.text
+    assert "the next run computes it all again" not in caplog.text
+    cache.put("space", {"more": b"value"})
+    assert cache.get("space", ["key", "other", "more"]).keys() == {"key", "more"}
+
+
+def test_cache_that_is_locked_when_it_is_opened_is_opened_later(path):
+    DiskCache(path).close()
+    path.parent.mkdir(exist_ok=True)
+    cache = DiskCache(path, wait_s=0.01)
+    with locked(path, "EXCLUSIVE"):
+        cache.put("space", {"key": b"value"})
+        assert cache.get("space", ["key"]) == {}
+    cache.put("space", {"key": b"value"})
+    assert cache.get("space", ["key"]) == {"key": b"value"}
+
+
+MIB = 2**20
+
+
+def numbered(numbers, size=1500):
+    return {str(number): bytes([number % 256]) * size for number in numbers}
+
+
+def fill(cache, numbers, size=1500, at_a_time=100):
+    for start in range(0, len(numbers), at_a_time):
+        cache.put("space", numbered(numbers[start : start + at_a_time], size))
+
+
+def test_cache_that_is_full_lets_go_of_what_is_oldest(path):
+    cache = DiskCache(path, max_bytes=MIB)
+    fill(cache, range(3000))
+    kept = cache.get("space", [str(number) for number in range(3000)])
+    assert min(map(int, kept)) == 3000 - len(kept)
+    assert 300 < len(kept) < 700
+    cache.close()
+    assert path.stat().st_size < 1.3 * MIB
+
+
+def test_cache_that_is_full_keeps_what_is_used(path):
+    cache = DiskCache(path, max_bytes=MIB)
+    used = numbered(range(5))
+    cache.put("space", used)
+    for start in range(100, 3000, 100):
+        fill(cache, range(start, start + 100))
+        assert cache.get("space", [*used]) == used
+
+
+def test_cache_with_room_writes_nothing_when_it_is_read(path):
+    cache = DiskCache(path, max_bytes=100 * MIB, wait_s=0.01)
+    fill(cache, range(200))
+    with locked(path):
+        assert len(cache.get("space", [str(number) for number in range(200)])) == 200
+
+
+def test_cache_that_has_grown_without_a_bound_comes_down_to_it_in_steps(path):
+    fill(DiskCache(path), range(4000))
+    cache = DiskCache(path, max_bytes=MIB)
+    fill(cache, range(4000, 4300), at_a_time=10)
+    kept = cache.get("space", [str(number) for number in range(4300)])
+    assert min(map(int, kept)) > 3500
+    assert "4299" in kept
+    cache.close()
+    size = path.stat().st_size
+    cache = DiskCache(path, max_bytes=MIB)
+    fill(cache, range(5000, 9000))
+    cache.close()
+    assert path.stat().st_size == size  # the room in the file is used again
+
+
+def test_value_larger_than_the_cache_is_not_kept(path):
+    cache = DiskCache(path, max_bytes=MIB)
+    cache.put("space", {"large": bytes(3 * MIB)})
+    assert cache.get("space", ["large"]) == {}
+    cache.put("space", {"small": b"value"})
+    assert cache.get("space", ["small"]) == {"small": b"value"}
+
+
 def test_cache_of_another_program_is_left_alone(path, caplog):
     path.parent.mkdir()
     connection = sqlite3.connect(path)
@@ -122,6 +217,15 @@ def test_cache_is_where_the_settings_say(tmp_path, monkeypatch):
     monkeypatch.setenv("CHANDRA_CACHE", "on")
     monkeypatch.setenv("CHANDRA_CACHE_DIR", str(tmp_path))
     assert open_cache(SharedSettings()).path == tmp_path / FILE
+
+
+def test_cache_is_as_large_as_the_settings_say(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHANDRA_CACHE", "on")
+    monkeypatch.setenv("CHANDRA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("CHANDRA_CACHE_GB", "0.001")
+    cache = open_cache(SharedSettings())
+    fill(cache, range(2000))
+    assert 300 < len(cache.get("space", [str(number) for number in range(2000)])) < 700
 
 
 def test_cache_is_in_the_users_cache_folder_by_default(tmp_path, monkeypatch):

@@ -45,8 +45,9 @@ class FakeStore:
 
 def application(store=None, **settings):
     api = FastAPI()
-    search = SimpleNamespace(store=store or FakeStore(), encoder=SimpleNamespace(model_id=MODEL))
-    api.state.services = SimpleNamespace(search=search)
+    store = store or FakeStore()
+    search = SimpleNamespace(store=store, encoder=SimpleNamespace(model_id=MODEL))
+    api.state.services = SimpleNamespace(store=store, search=search)
 
     @api.get("/v1/echo/{name}")
     def echo(name, request: Request):

@@ -69,6 +69,20 @@ def test_scheduler_goes_on_after_an_archive_failed_and_after_a_surprise(
         until(lambda: flow.ledger.counts().get("csc") == {"stored": 12})
 
 
+def test_scheduler_goes_on_when_looking_for_what_is_due_meets_a_surprise(flow, monkeypatch):
+    due, surprises = flow.due, [MemoryError(), KeyError("a bug")]
+
+    def surprised():
+        if surprises:
+            raise surprises.pop()
+        return due()
+
+    monkeypatch.setattr(flow, "due", surprised)
+    with Scheduler(flow) as scheduler:
+        until(lambda: flow.ledger.counts() == {"csc": {"stored": 12}, "ads": {"stored": 3}})
+    assert scheduler.loop.errors == 2
+
+
 def test_scheduler_encodes_while_an_archive_does_not_answer(flow, archives, monkeypatch):
     answers = threading.Event()
     pages = flow._feeds["csc"].pages

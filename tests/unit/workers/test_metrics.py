@@ -67,6 +67,21 @@ def test_stages_of_a_flow_are_counted_and_what_is_put_off(tmp_path, store, metri
     assert seen["chandra_ingest_step_seconds_count", "csc", "store"] >= 1
 
 
+def test_steps_that_are_broken_off_by_a_surprise_are_counted_too(
+    tmp_path, store, metrics, read, monkeypatch
+):
+    def surprised(_cursor):
+        raise MemoryError
+
+    archives = FakeArchives(tmp_path / "files")
+    pipeline = Pipeline(store, FakeEncoder(), FirstSentences())
+    flow = Flow(pipeline, archives.archives(), WorkerSettings(), observer=metrics)
+    monkeypatch.setattr(flow._feeds["csc"], "pages", surprised)
+    with pytest.raises(MemoryError):
+        flow.discover("csc")
+    assert read()["chandra_ingest_steps_put_off_total", "csc", "discover"] == 1
+
+
 def test_ledger_is_read_when_somebody_asks(store, metrics, read):
     ledger = Ledger(store)
     metrics.watch(LedgerCollector(ledger, {"ads": lambda: 17}))

@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -186,6 +187,37 @@ def test_pipeline_reports_a_repeated_spectrum_only_after_the_first_is_stored(pip
         ("a.pha", "ingested"),
         ("copy.pha", "unchanged"),
     ]
+
+
+def test_pipeline_refuses_a_second_spectrum_however_long_ago_the_first_came(pipeline, monkeypatch):
+    others = [DetectionItem(f"{n}.pha", row(n), spectrum(seed=n)) for n in range(2, 5)]
+    monkeypatch.setattr("workers.pipeline.BATCH", 1)
+    first, copy, second = (
+        DetectionItem(name, row(), spectrum(seed))
+        for name, seed in (("a\udcff.pha", 0), ("copy.pha", 0), ("b.pha", 1))
+    )
+    *_, repeated, refused = pipeline.ingest_items([first, *others, copy, second])
+    assert (repeated.status, repeated.notes) == ("unchanged", ("same content as a\udcff.pha",))
+    assert (refused.status, refused.input) == ("refused", "b.pha")
+    assert "a\udcff.pha" in refused.detail
+
+
+def test_pipeline_takes_no_more_memory_the_more_comes_in_a_run(pipeline, monkeypatch):
+    monkeypatch.setattr(pipeline, "_store_detections", lambda _items: ())  # what is stored is gone
+    detection = row()
+
+    def items(n):
+        for number in range(n):
+            key = catalogue_key("2.1", 100, 0, number)
+            yield DetectionItem(f"/data/{number}.pha", replace(detection, key=key))
+
+    peaks = []
+    for n in (2_000, 12_000):
+        tracemalloc.start()
+        list(pipeline.ingest_items(items(n)))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 def test_pipeline_one_bad_spectrum_does_not_spoil_its_batch(pipeline):
