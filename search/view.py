@@ -129,11 +129,12 @@ class ModelView:
         offset: int | str | None = None,
         with_payload: WithPayload = True,
         with_vectors: WithVectors = False,
+        order_by: models.OrderBy | None = None,
     ) -> tuple[list[models.Record], int | str | None]:
         """Return points in the order of their ids, and the next offset; see `Store`."""
         kept = self._kept(collection, query_filter)
         return self._store.scroll(
-            self._name(collection), kept, limit, offset, with_payload, with_vectors
+            self._name(collection), kept, limit, offset, with_payload, with_vectors, order_by
         )
 
     def retrieve(

@@ -26,6 +26,7 @@ _QUESTION_ERRORS = (
     "Vector dimension error",
     "Not existing vector name",
     "No appropriate index",
+    "No range index",
     "Wrong usage of sparse vectors",
 )
 

@@ -11,7 +11,14 @@ from qdrant_rest.shards import ApiError, Collections
 from qdrant_rest.snapshots import add_snapshots
 
 from search.store.checks import parse_id
-from search.store.edge_translation import from_id, from_record, from_scored, to_point, to_vector
+from search.store.edge_translation import (
+    from_id,
+    from_record,
+    from_scored,
+    to_order,
+    to_point,
+    to_vector,
+)
 
 
 def create_api(folder):
@@ -134,6 +141,7 @@ def create_api(folder):
             offset=None if body.offset is None else parse_id(body.offset),
             limit=body.limit or 10,
             filter=collection.filter(body.filter),
+            order_by=to_order(body.order_by),
             with_payload=body.with_payload,
             with_vector=bool_or_names(body.with_vector),
         )
