@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from qdrant_client import models
 
-from search.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of
+from search.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of, model_of
 from search.store.base import (
     CollectionSchema,
     Engine,
@@ -35,6 +35,12 @@ _WITHDRAWN = models.Filter(must=[models.FieldCondition(key=WITHDRAWN, range=_EVE
 
 LOOK_EVERY_S = 1.0
 """How long a view may show what has just been withdrawn from a store without any tombstone."""
+
+
+def current_view(store: Store) -> Store:
+    """Return a store as questions see it, by the model whose collections are in use now."""
+    model_id = model_of(store)
+    return store if model_id is None else ModelView(store, model_id)
 
 
 class ModelView:
