@@ -33,8 +33,8 @@ class CountingStore:
     def retrieve(self, *arguments):
         return self._store.retrieve(*arguments)
 
-    def scroll(self, *arguments):
-        records, following = self._store.scroll(*arguments)
+    def scroll(self, *arguments, **options):
+        records, following = self._store.scroll(*arguments, **options)
         self.reads.append(len(records))
         return records, following
 
