@@ -122,7 +122,7 @@ class Reply:
         return options.format or accepted_format(self.accept)
 
 
-def _reply(accept: Annotated[str, Header(include_in_schema=False)] = "") -> Reply:
+async def _reply(accept: Annotated[str, Header(include_in_schema=False)] = "") -> Reply:
     return Reply(accept)
 
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from common.errors import ChandraSearchError
 from search.api.dependencies import router_of
 from search.api.logs import route_of
+from search.api.threads import PROBES
 from search.schema import DETECTIONS, PAPERS
 from search.store.base import Store
 
@@ -114,8 +115,8 @@ def metrics_router(metrics: Metrics) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"text/plain": text}}},
     )
-    def read_metrics() -> Response:
+    async def read_metrics() -> Response:
         """Return counters for Prometheus; with API keys set, for admins only."""
-        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+        return Response(await PROBES.run(metrics.exposition), media_type=CONTENT_TYPE_LATEST)
 
     return router
