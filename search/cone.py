@@ -41,11 +41,16 @@ _NUMBER = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
 _BETWEEN = r"(?:\s*,\s*|\s+)"
 _CONE = re.compile(rf"\s*{_NUMBER}{_BETWEEN}{_NUMBER}{_BETWEEN}{_NUMBER}\s*(\S*)\s*")
 
-_ROUNDING_DEG = 1e-11  # a point on the rim is inside, whatever the last bit of its float64 says
+ROUNDING_DEG = 1e-11
+"""A point on the rim is inside, whatever the last bit of its float64 says."""
+
+PLACE = ["ra_deg", "dec_deg"]
+"""The payload fields that circles are compared with."""
+
 _PAD_DEG = 1e-5  # strips are this much wider or narrower than the circle, far beyond rounding
 _FEW = 1000  # points that are rather named than described
 _STRIPS = 24
-_PLACE = ["ra_deg", "dec_deg"]
+_STRIPS_OF_A_DISC = 4  # nothing is cut out of its middle: more would save little
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -175,21 +180,32 @@ def _exact(part: models.Condition, store: Store, collection: str) -> models.Cond
             return part
 
 
+def ring(centre: Cone, inner_deg: float, outer_deg: float) -> models.Filter:
+    """Return a filter that all points of a ring around a centre pass, and others near its rims.
+
+    The cone's own radius does not count; a ring from less than 0 on is a whole disc.
+    """
+    n = _STRIPS if inner_deg > 0 else _STRIPS_OF_A_DISC
+    strips = _strips(centre, inner_deg, outer_deg, n)
+    return models.Filter(should=[strip.rim() for strip in strips if not strip.is_full])
+
+
 def _members(cone: Cone, store: Store, collection: str) -> models.Filter:
     """Return the filter that holds for the points in a cone and for no others."""
     inside: list[models.Condition] = []
-    box = models.Filter(should=[strip.around() for strip in _strips(cone, 1)])
-    points, following = store.scroll(collection, box, _FEW, with_payload=_PLACE)
+    radius = cone.radius_deg
+    box = models.Filter(should=[strip.around() for strip in _strips(cone, radius, radius, 1)])
+    points, following = store.scroll(collection, box, _FEW, with_payload=PLACE)
     if following is not None:
-        strips = _strips(cone, _STRIPS)
+        strips = _strips(cone, radius, radius, _STRIPS)
         inside = [strip.inside() for strip in strips if strip.inner_deg > 0]
         rim = models.Filter(should=[strip.rim() for strip in strips if not strip.is_full])
-        points = list(scroll_all(store, collection, rim, _PLACE, page=MAX_LIMIT))
+        points = list(scroll_all(store, collection, rim, PLACE, page=MAX_LIMIT))
     ra, dec = (
         np.array([(point.payload or {})[name] for point in points], dtype=np.float64)
-        for name in _PLACE
+        for name in PLACE
     )
-    near = separation_deg(cone.ra_deg, cone.dec_deg, ra, dec) <= cone.radius_deg + _ROUNDING_DEG
+    near = separation_deg(cone.ra_deg, cone.dec_deg, ra, dec) <= radius + ROUNDING_DEG
     named = [point.id for point, is_near in zip(points, near, strict=True) if is_near]
     return models.Filter(should=[*inside, models.HasIdCondition(has_id=named)])
 
@@ -198,8 +214,8 @@ def _members(cone: Cone, store: Store, collection: str) -> models.Filter:
 class _Strip:
     """A range of declination, and how far a circle reaches to both sides of its RA there.
 
-    Within ``inner_deg`` of ``ra_deg`` all of the strip is in the circle, beyond ``outer_deg``
-    nothing is; 180 is all around the sky.
+    Within ``inner_deg`` of ``ra_deg`` all of the strip is in the inner circle, beyond ``outer_deg``
+    nothing is in the outer one; 180 is all around the sky.
     """
 
     ra_deg: float
@@ -210,15 +226,15 @@ class _Strip:
 
     @property
     def is_full(self) -> bool:
-        """Whether the circle holds the strip all around the sky."""
+        """Whether the inner circle holds the strip all around the sky."""
         return self.inner_deg >= 180
 
     def around(self) -> models.Filter:
-        """Return the filter that all points in the circle pass, and some others."""
+        """Return the filter that all points in the outer circle pass, and some others."""
         return models.Filter(must=[self._dec(), *self._ra(self.outer_deg)])
 
     def inside(self) -> models.Filter:
-        """Return the filter that only points in the circle pass, but not all of them."""
+        """Return the filter that only points in the inner circle pass, but not all of them."""
         return models.Filter(must=[self._dec(), *self._ra(self.inner_deg)])
 
     def rim(self) -> models.Filter:
@@ -243,9 +259,9 @@ def _range(field: str, **bounds: float) -> models.FieldCondition:
     return models.FieldCondition(key=field, range=models.Range(**bounds))
 
 
-def _strips(cone: Cone, n: int) -> list[_Strip]:
-    """Cut a cone into about ``n`` strips, over each of which its reach only grows or only falls."""
-    smaller, larger = cone.radius_deg - _PAD_DEG, min(cone.radius_deg + _PAD_DEG, 180)
+def _strips(cone: Cone, inner_deg: float, outer_deg: float, n: int) -> list[_Strip]:
+    """Cut two circles into about ``n`` strips, over each of which their reach grows or falls."""
+    smaller, larger = inner_deg - _PAD_DEG, min(outer_deg + _PAD_DEG, 180)
     lo, hi = max(-90, cone.dec_deg - larger), min(90, cone.dec_deg + larger)
     cuts = [*np.linspace(lo, hi, n + 1)]
     for radius in (smaller, larger):

@@ -25,6 +25,7 @@ from search.schema import (
 from search.sources import is_to_judge_by, label_of
 from search.store.base import Store
 from search.store.scrolling import PAGE, scroll_all
+from search.view import current_view
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -38,7 +39,7 @@ _FIELDS = ("key", "source_name", "class_path", "counts", "simulated", "summary_h
 
 
 def read_vectors(store: Store, progress: Progress = no_progress) -> Representations:
-    """Read the vectors of all detections that have a spectrum.
+    """Read the vectors of all detections that have a spectrum, withdrawn ones left out.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ def read_vectors(store: Store, progress: Progress = no_progress) -> Representati
     NotFoundError
         If no detection in the store has a spectrum.
     """
+    store = current_view(store)
     collection = store.resolve(DETECTIONS)
     total = store.count(DETECTIONS) if collection else 0
     payloads: list[Payload] = []

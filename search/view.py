@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from qdrant_client import models
 
-from search.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of
+from search.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of, model_of
 from search.store.base import (
     CollectionSchema,
     Engine,
@@ -38,6 +38,12 @@ _WITHDRAWN = models.Filter(must=[models.FieldCondition(key=WITHDRAWN, range=_EVE
 
 LOOK_EVERY_S = 1.0
 """How long a view may show what has just been withdrawn from a store without any tombstone."""
+
+
+def current_view(store: Store) -> Store:
+    """Return a store as questions see it, by the model whose collections are in use now."""
+    model_id = model_of(store)
+    return store if model_id is None else ModelView(store, model_id)
 
 
 class ModelView:
@@ -132,11 +138,12 @@ class ModelView:
         offset: int | str | None = None,
         with_payload: WithPayload = True,
         with_vectors: WithVectors = False,
+        order_by: models.OrderBy | None = None,
     ) -> tuple[list[models.Record], int | str | None]:
         """Return points in the order of their ids, and the next offset; see `Store`."""
         kept = self._kept(collection, query_filter)
         return self._store.scroll(
-            self._name(collection), kept, limit, offset, with_payload, with_vectors
+            self._name(collection), kept, limit, offset, with_payload, with_vectors, order_by
         )
 
     def retrieve(

@@ -29,6 +29,7 @@ from search.app import (
 from search.inference.outliers import OutlierFinder
 from search.settings import SearchSettings
 from search.store.base import Store
+from search.view import current_view
 from workers.backup import back_up
 from workers.carrying import read_state
 from workers.flow import Chore, Flow
@@ -91,17 +92,10 @@ def open_flow(
         archives = stack.enter_context(
             open_archives(archive_settings(), workers, Notes(own), client, metrics)
         )
-
-        def score_outliers(progress: Progress) -> int:
-            try:
-                return OutlierFinder(own).score(progress=progress)
-            except NotFoundError:  # too few yet
-                return 0
-
         snapshot = partial(_take_snapshot, own, settings, workers.snapshots)
         stopping = Event()
         chores: dict[str, Chore] = {
-            "score_outliers": score_outliers,
+            "score_outliers": partial(score_outliers, own),
             "snapshot": snapshot,
             "learn": ScheduledLearning(own, settings, stopping),
         }
@@ -110,6 +104,14 @@ def open_flow(
         metrics.watch(LedgerCollector(flow.ledger, archives.left))
         with served(metrics.registry, workers.worker_metrics_host, workers.worker_metrics_port):
             yield flow
+
+
+def score_outliers(store: Store, progress: Progress) -> int:
+    """Score all detections but withdrawn ones, and return how many; none where they are too few."""
+    try:
+        return OutlierFinder(current_view(store)).score(progress=progress)
+    except NotFoundError:
+        return 0
 
 
 def _take_snapshot(store: Store, settings: SearchSettings, kept: int, progress: Progress) -> int:

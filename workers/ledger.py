@@ -18,7 +18,7 @@ from qdrant_client import models
 from common.errors import UnavailableError
 from search.schema import INGEST_LOG, INGEST_LOG_SCHEMA, Payload
 from search.store.base import PointId, Store, Written
-from search.store.scrolling import scroll_all
+from search.store.scrolling import first_by, scroll_all
 from workers.items import (
     WORKABLE,
     Entry,
@@ -121,6 +121,13 @@ class Ledger:
     def count(self, condition: models.Filter) -> int:
         """Return how many items match."""
         return self._store.count(INGEST_LOG, condition)
+
+    def oldest(self, condition: models.Filter) -> datetime | None:
+        """Return when that of the items that match was last changed which has waited longest."""
+        fields = ["updated_at"]
+        for record in first_by(self._store, INGEST_LOG, "updated_at", condition, 1, False, fields):
+            return datetime.fromisoformat((record.payload or {})["updated_at"])
+        return None
 
     def due(self, feed: str, states: Sequence[State], limit: int, now: datetime) -> list[Item]:
         """Return items in one of these states, without records, that nobody has and may be tried.

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from qdrant_client import models
 
 from common.errors import ChandraSearchError, UnavailableError
 from ingest.archives.courtesy import Courtesy
@@ -16,8 +15,6 @@ from workers.ledger import Ledger
 from workers.notes import is_value
 
 STEPS_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
-_OLDEST_S = 10 * 86_400.0
-_PRECISION_S = 5.0
 
 
 class StageMetrics:
@@ -147,27 +144,9 @@ class LedgerCollector(Collector):
 
 
 def oldest_s(ledger: Ledger, feed: str, now: datetime) -> float:
-    """Return how long the oldest item has waited for its next step, to a few seconds.
-
-    The engine does not sort; it counts what is older than a time, which is halved again and again.
-    """
-
-    def is_any_older(age_s: float) -> bool:
-        before = models.DatetimeRange(lt=now - timedelta(seconds=age_s))
-        older = models.FieldCondition(key="updated_at", range=before)
-        return (
-            ledger.count(all_of(is_item(), is_value("feed", feed), in_states(WORKABLE), older)) > 0
-        )
-
-    if not is_any_older(0.0):
-        return 0.0
-    low, high = 0.0, _OLDEST_S
-    if is_any_older(high):
-        return high
-    while high - low > _PRECISION_S:
-        middle = (low + high) / 2
-        low, high = (middle, high) if is_any_older(middle) else (low, middle)
-    return high
+    """Return how long the oldest item has waited for its next step."""
+    since = ledger.oldest(all_of(is_item(), is_value("feed", feed), in_states(WORKABLE)))
+    return 0.0 if since is None else max(0.0, (now - since).total_seconds())
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from qdrant_client import models
 from common.ports import Progress
 from common.records import point_id
 from search.schema import DETECTIONS, PAPERS
+from search.view import current_view
 from workers.archives import Citations, Match, Matcher
 from workers.feeds.cda import is_detection
 from workers.feeds.records import read_detection
@@ -75,13 +76,12 @@ class Upkeep:
     def refresh_citations(self, archive: Citations, beat: Progress) -> int:
         """Ask how often papers are cited, going on where it was broken off; return how many."""
         notes = self._ledger.notes
+        store = current_view(self._pipeline.store)
         offset: int | str | None = notes.feed(CITATIONS).cursor or None
         asked = changed = 0
         while True:
             fields = ["bibcode", "citation_count"]
-            records, offset = self._pipeline.store.scroll(
-                PAPERS, None, AT_A_TIME, offset, with_payload=fields
-            )
+            records, offset = store.scroll(PAPERS, None, AT_A_TIME, offset, with_payload=fields)
             payloads = [record.payload or {} for record in records]
             counts = archive.citations([p["bibcode"] for p in payloads]) if payloads else {}
             new = {

@@ -10,7 +10,7 @@ from fastapi import Depends, Header, Response
 from rich.console import Console
 
 from search.api.models import EstimateOptions, Formatted, Neighbours
-from search.rendering import documents, formats
+from search.rendering import documents, formats, votables
 from search.rendering.formats import Format
 from search.results import Classification, Description, Estimates, OutlierReport, Page, Target
 
@@ -18,7 +18,7 @@ MEDIA_TYPES: dict[Format, str] = {
     "json": "application/json",
     "csv": "text/csv",
     "ecsv": "text/x-ecsv",
-    "votable": "application/x-votable+xml",
+    "votable": votables.MEDIA_TYPE,
     "table": "text/plain",
 }
 TEXT_WIDTH = 120
@@ -122,7 +122,7 @@ class Reply:
         return options.format or accepted_format(self.accept)
 
 
-def _reply(accept: Annotated[str, Header(include_in_schema=False)] = "") -> Reply:
+async def _reply(accept: Annotated[str, Header(include_in_schema=False)] = "") -> Reply:
     return Reply(accept)
 
 

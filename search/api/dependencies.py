@@ -12,7 +12,7 @@ from search.services import Services
 __all__ = ["Bibcode", "Identifier", "Reply", "ReplyDep", "ServicesDep", "router_of"]
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:  # no thread is waited for
     services: Services = request.app.state.services
     return services
 

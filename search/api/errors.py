@@ -1,4 +1,7 @@
-"""Every failure is answered as ``application/problem+json`` (RFC 9457), and says what to do."""
+"""Every failure is answered as ``application/problem+json`` (RFC 9457), and says what to do.
+
+The protocols of the virtual observatory want a VOTable instead, whatever has failed.
+"""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -6,7 +9,7 @@ from http import HTTPStatus
 from reprlib import Repr
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
@@ -16,12 +19,14 @@ from common.errors import ChandraSearchError, InputError, NotFoundError, Unavail
 from search.api.limits import NO_SNIFFING
 from search.api.logs import REQUEST_ID, request_id_of
 from search.api.models import PARAMETERS
+from search.rendering.votables import MEDIA_TYPE, error_votable
 
 STATUS: dict[type[ChandraSearchError], HTTPStatus] = {
     InputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotFoundError: HTTPStatus.NOT_FOUND,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+VO_PATHS = "/vo/"
 MISTAKES_SHOWN = 5
 LONGEST_NAME = 80
 
@@ -53,20 +58,18 @@ class Problem(BaseModel):
 
 def _problem(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
+) -> Response:
     request_id = request_id_of(request.scope)
+    own = {**NO_SNIFFING, REQUEST_ID: request_id, **(headers or {})}
+    if request.scope["path"].startswith(VO_PATHS):
+        return Response(error_votable(detail), status, own, MEDIA_TYPE)
     body = Problem(
         title=HTTPStatus(status).phrase, status=status, detail=detail, request_id=request_id
     )
-    return JSONResponse(
-        body.model_dump(),
-        status,
-        headers={**NO_SNIFFING, REQUEST_ID: request_id, **(headers or {})},
-        media_type="application/problem+json",
-    )
+    return JSONResponse(body.model_dump(), status, own, "application/problem+json")
 
 
-def on_error(request: Request, exc: Exception) -> JSONResponse:
+def on_error(request: Request, exc: Exception) -> Response:
     """Answer one of our errors, whose messages are written for users; hide what any other says."""
     request.scope["error"] = type(exc).__name__  # for logs and metrics
     for kind, status in STATUS.items():
@@ -75,14 +78,14 @@ def on_error(request: Request, exc: Exception) -> JSONResponse:
     return _problem(request, 500, "an error on our side; the log of the server says more")
 
 
-def on_http_error(request: Request, exc: Exception) -> JSONResponse:
+def on_http_error(request: Request, exc: Exception) -> Response:
     """Answer what the framework refused: unknown paths, methods, media types, sizes."""
     if not isinstance(exc, HTTPException):
         raise TypeError(f"not an HTTP error: {exc!r}")
     return _problem(request, exc.status_code, str(exc.detail), exc.headers)
 
 
-def on_validation_error(request: Request, exc: Exception) -> JSONResponse:
+def on_validation_error(request: Request, exc: Exception) -> Response:
     """Answer wrong parameters: each by name, with what it should be."""
     if not isinstance(exc, RequestValidationError):
         raise TypeError(f"not a validation error: {exc!r}")

@@ -6,7 +6,9 @@ from pydantic import BaseModel
 
 from common.errors import NotFoundError, UnavailableError
 from search.api.dependencies import ServicesDep, router_of
+from search.api.threads import PROBES
 from search.schema import DETECTIONS, PAPERS, collection_of
+from search.services import Services
 from search.store.base import Engine
 
 router = router_of("service")
@@ -21,8 +23,12 @@ class Ready(BaseModel):
 
 
 @router.get("/readyz")
-def check_readiness(services: ServicesDep) -> Ready:
+async def check_readiness(services: ServicesDep) -> Ready:
     """Answer 200 when the engine answers and holds collections of this model bundle, else 503."""
+    return await PROBES.run(_look, services)
+
+
+def _look(services: Services) -> Ready:
     store, view, encoder = services.store, services.search.store, services.search.encoder
     for alias in (DETECTIONS, PAPERS):
         held = store.resolve(alias)  # a view would always name its own

@@ -20,6 +20,7 @@ from common.errors import ChandraSearchError
 from common.supervised_loop import SupervisedLoop
 from search.api.dependencies import router_of
 from search.api.logs import route_of
+from search.api.threads import PROBES
 from search.schema import DETECTIONS, PAPERS
 from search.store.base import Store
 
@@ -140,8 +141,8 @@ def metrics_router(metrics: Metrics) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"text/plain": text}}},
     )
-    def read_metrics() -> Response:
+    async def read_metrics() -> Response:
         """Return counters for Prometheus; with API keys set, for admins only."""
-        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+        return Response(await PROBES.run(metrics.exposition), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -2,12 +2,11 @@
 
 import re
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Semaphore
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 from fastapi import HTTPException, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
@@ -20,28 +19,21 @@ from ingest.discover import read_observed
 from ingest.pha import read_pha
 from search.api.models import Formatted, Numbers, OptionsT, Upload
 from search.api.strict import read_json
+from search.api.threads import READERS
+
+GivenT = TypeVar("GivenT", Numbers, Upload)
 
 MAX_FIELDS = 100
 UNPACKED = 4
 """How many times larger than the largest upload a file may be after decompression."""
-
-_readers = Semaphore(2)  # files are held in memory, what comes gzipped for many times its size
 
 
 @dataclass(frozen=True, slots=True)
 class Posted(Generic[OptionsT]):
     """The body of a request: a spectrum, and options."""
 
-    given: Numbers | Upload
+    spectrum: Spectrum
     options: OptionsT
-    max_mb: float
-
-    def spectrum(self) -> Spectrum:
-        """Return the spectrum, or raise InputError if it is no usable one."""
-        if isinstance(self.given, Numbers):
-            return self.given.spectrum()
-        with _readers:
-            return _read(self.given, self.max_mb)
 
 
 class PostedBody(Generic[OptionsT]):
@@ -50,28 +42,25 @@ class PostedBody(Generic[OptionsT]):
     def __init__(self, options: type[OptionsT]) -> None:
         self.options = options
 
-    async def __call__(self, request: Request) -> AsyncIterator[Posted[OptionsT]]:
-        """Give the body, uploaded files open until the request is answered."""
-        max_mb = UNPACKED * request.app.state.max_upload_mb
+    async def __call__(self, request: Request) -> Posted[OptionsT]:
+        """Return the body; a file is read before a thread is taken for the answer."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":
-            yield self._posted(Numbers, read_json(await request.body()), max_mb)
-        elif kind == "multipart/form-data":
+            numbers, options = self._parts(Numbers, read_json(await request.body()))
+            return Posted(numbers.spectrum(), options)
+        if kind == "multipart/form-data":
             async with request.form(max_files=2, max_fields=MAX_FIELDS) as form:
-                yield self._posted(Upload, _fields(form), max_mb)
-        else:
-            raise HTTPException(
-                415,
-                f"content type {kind[:80] or 'none'}: send a file as multipart/form-data "
-                "(curl -F file=@source.pha), or application/json with counts and exposure_s",
-            )
+                upload, options = self._parts(Upload, _fields(form))
+                max_mb = UNPACKED * request.app.state.max_upload_mb
+                spectrum = await READERS.run(_read, upload, max_mb)
+            return Posted(spectrum, options)
+        raise HTTPException(
+            415,
+            f"content type {kind[:80] or 'none'}: send a file as multipart/form-data "
+            "(curl -F file=@source.pha), or application/json with counts and exposure_s",
+        )
 
-    def _posted(
-        self,
-        kind: type[Numbers] | type[Upload],
-        body: Any,  # noqa: ANN401
-        max_mb: float,
-    ) -> Posted[OptionsT]:
+    def _parts(self, kind: type[GivenT], body: Any) -> tuple[GivenT, OptionsT]:  # noqa: ANN401
         """Split a body in two; mistakes are answered like those that the framework finds."""
         if not isinstance(body, Mapping):
             raise RequestValidationError(
@@ -84,7 +73,7 @@ class PostedBody(Generic[OptionsT]):
         options = _checked(self.options, rest, mistakes)
         if given is None or options is None:
             raise RequestValidationError(mistakes)
-        return Posted(given, options, max_mb)
+        return given, options
 
 
 def documented(options: type[Formatted], example: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from search.representations import ENOUGH_SOURCES
 from search.results import Deviation, Hit, Outlier, OutlierReport
 from search.schema import BOTH, DETECTIONS, OUTLIER_FIELDS, SHARED_SPECTRUM, Payload, named_vectors
 from search.store.base import NearestQuery, PointId, Store
-from search.store.scrolling import PAGE, scroll_all
+from search.store.scrolling import PAGE, first_by, scroll_all
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,8 +44,6 @@ MIN_DEVIATION: Final = 1.0
 _BLOCK: Final = 20_000
 _TO_SIGMA: Final = 1.4826  # of a normal distribution, from its median absolute deviation
 _ONE_SIGMA: Final = (15.87, 84.13)  # percentiles one standard deviation from the middle
-_BISECTIONS: Final = 40
-_ENOUGH: Final = 2  # times as many as are listed may be read to be sorted
 
 
 class OutlierFinder:
@@ -120,7 +118,7 @@ class OutlierFinder:
             )
         condition = restriction(query_filter, self._store)
         n_scored = self._store.count(DETECTIONS, _scored(condition))
-        top = self._top(condition, n_scored, limit)
+        top = first_by(self._store, DETECTIONS, SCORE, condition, limit, descending=True)
         payloads = [record.payload or {} for record in top]
         representations = sorted({payload[RUN]["representation"] for payload in payloads})
         explained = self._deviations(top)
@@ -185,25 +183,6 @@ class OutlierFinder:
             blocks.append(np.array(page, dtype=np.float32))
         progress("reading vectors", len(ids), len(ids))
         return ids, classes, np.concatenate(blocks)
-
-    def _top(
-        self, condition: models.Filter | None, n_scored: int, limit: int
-    ) -> list[models.Record]:
-        """Return the records of the highest scores, found by bisection of the score's index."""
-        wanted = min(limit, n_scored)
-        threshold, too_high, n_found = 0.0, 1.0, n_scored
-        for _ in range(_BISECTIONS):
-            if n_found <= _ENOUGH * limit:
-                break
-            middle = (threshold + too_high) / 2
-            n_above = self._store.count(DETECTIONS, _scored(condition, middle))
-            if n_above >= wanted:
-                threshold, n_found = middle, n_above
-            else:
-                too_high = middle
-        found = list(self._scroll(_scored(condition, threshold)))
-        found.sort(key=lambda record: (-(record.payload or {})[SCORE], str(record.id)))
-        return found[:limit]
 
     def _deviations(self, outliers: Sequence[models.Record]) -> list[tuple[Deviation, ...]]:
         """Return in what each outlier differs most from its neighbours."""
@@ -320,8 +299,8 @@ def _having(name: str, condition: models.Filter | None) -> models.Filter:
     return _both(models.HasVectorCondition(has_vector=name), condition)
 
 
-def _scored(condition: models.Filter | None, least: float = 0.0) -> models.Filter:
-    return _both(models.FieldCondition(key=SCORE, range=models.Range(gte=least)), condition)
+def _scored(condition: models.Filter | None) -> models.Filter:
+    return _both(models.FieldCondition(key=SCORE, range=models.Range(gte=0)), condition)
 
 
 def _both(one: models.Condition, other: models.Filter | None) -> models.Filter:

@@ -6,16 +6,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 from qdrant_client import models
 
 from common.errors import InvalidQueryError
 from common.records import content_hash
-from search.cone import Cone, separation_deg
+from search.cone import Cone
 from search.filters import DetectionFilter, PaperFilter, restriction
 from search.queries.lookup import any_of
 from search.queries.nearest import as_hit
-from search.queries.pages import Place, check_arrange, check_limit, cut
+from search.queries.pages import Cursor, Place, check_arrange, check_limit, cursor_of, cut
+from search.queries.rings import nearest_places
 from search.queries.topic import by_default, is_left_out
 from search.results import Arrange, Hit, Page
 from search.schema import DETECTIONS, PAPERS, TOPIC_PROBABILITY
@@ -39,18 +39,12 @@ def nearest_to_centre(
 ) -> Page:
     """Return the detections in a cone, nearest to its centre first."""
     check_limit(limit, MOST_IN_CONE)
-    condition = _inside(store, cone, query_filter)
-    found = list(_scroll(store, DETECTIONS, condition, ["ra_deg", "dec_deg"]))
-    ra_deg, dec_deg = (
-        np.array([(record.payload or {})[name] for record in found], dtype=np.float64)
-        for name in ("ra_deg", "dec_deg")
-    )
-    away = separation_deg(cone.ra_deg, cone.dec_deg, ra_deg, dec_deg)
-    places: list[Place] = [
-        (float(distance), str(record.id)) for distance, record in zip(away, found, strict=True)
-    ]
     asked = content_hash("cone", repr(cone), _said(query_filter))
-    page, following = cut(places, tuple, Arrange(limit, cursor), asked, length=2)
+    shown = cursor_of(Arrange(limit, cursor), asked, length=2)
+    condition = restriction(query_filter, store)
+    found = nearest_places(store, cone, condition, shown.place if shown else (), limit + 1)
+    page = found[:limit]
+    following = Cursor(page[-1]).write(asked) if len(found) > limit else None
     arcsec = {str(identifier): float(distance) * 3600 for distance, identifier in page}
     records = store.retrieve(DETECTIONS, list(arcsec))
     hits = [as_hit(record, separation_arcsec=arcsec[str(record.id)]) for record in records]

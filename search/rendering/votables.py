@@ -10,6 +10,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from search.rendering.tables import Cell, Column, Sheet, clean
 
+MEDIA_TYPE = "application/x-votable+xml"
+
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">\n'

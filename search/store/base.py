@@ -360,8 +360,13 @@ class Store(Protocol):
         offset: int | str | None = None,
         with_payload: WithPayload = True,
         with_vectors: WithVectors = False,
+        order_by: models.OrderBy | None = None,
     ) -> tuple[list[models.Record], int | str | None]:
-        """Return points in the order of their ids, and the offset of the next page, if any."""
+        """Return points in the order of their ids, and the offset of the next page, if any.
+
+        In the order of an indexed number or date there is no next page, points without a value
+        are left out, and those of equal value come by chance: see `scrolling.first_by`.
+        """
         ...
 
     def optimize(self, collection: str) -> None:

@@ -136,12 +136,21 @@ def to_filter(node: models.Filter | None, fields: Collection[str]) -> edge.Filte
     return None if node is None else _filter(node, fields)
 
 
+def to_order(order: models.OrderBy | None) -> edge.OrderBy | None:
+    """Return the order of a scroll."""
+    if order is None:
+        return None
+    falling = order.direction == models.Direction.DESC
+    return edge.OrderBy(order.key, edge.Direction.Desc if falling else edge.Direction.Asc)
+
+
 def from_record(record: edge.Record) -> models.Record:
     """Return a stored point."""
     return models.Record(
         id=from_id(record.id),
         payload=record.payload,
         vector=_from_vectors(record.vector),
+        order_value=record.order_value,
     )
 
 

@@ -29,6 +29,7 @@ from search.store.edge_translation import (
     from_record,
     from_scored,
     to_filter,
+    to_order,
     to_point,
     to_query,
 )
@@ -243,6 +244,7 @@ class EmbeddedStore:
         offset: int | str | None = None,
         with_payload: WithPayload = True,
         with_vectors: WithVectors = False,
+        order_by: models.OrderBy | None = None,
     ) -> tuple[list[models.Record], int | str | None]:
         """Return points in the order of their ids, and the next offset; see `Store`."""
         shard = self._shards.get(collection)
@@ -250,6 +252,7 @@ class EmbeddedStore:
             offset=None if offset is None else parse_id(offset),
             limit=check_limit(limit),
             filter=_filter(shard, query_filter),
+            order_by=to_order(order_by),
             with_payload=with_payload,
             with_vector=with_vectors,
         )

@@ -300,6 +300,7 @@ class ServerStore:
         offset: int | str | None = None,
         with_payload: WithPayload = True,
         with_vectors: WithVectors = False,
+        order_by: models.OrderBy | None = None,
     ) -> tuple[list[models.Record], int | str | None]:
         """Return points in the order of their ids, and the next offset; see `Store`."""
         check_filter(query_filter)
@@ -310,6 +311,7 @@ class ServerStore:
                 collection,
                 query_filter,
                 limit=limit,
+                order_by=order_by,
                 offset=start,
                 with_payload=with_payload,
                 with_vectors=with_vectors,

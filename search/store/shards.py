@@ -26,6 +26,7 @@ _QUESTION_ERRORS = (
     "Vector dimension error",
     "Not existing vector name",
     "No appropriate index",
+    "No range index",
     "Wrong usage of sparse vectors",
 )
 
@@ -67,7 +68,8 @@ class Shards:
         self._folder = path / "collections"
         self._alias_file = path / "aliases.json"
         self._open: dict[str, Shard] = {}
-        self._guard = threading.RLock()  # never held during a search or an upload
+        self._guard = threading.RLock()  # never held during a search, an upload or an unpacking
+        self._unpacking = threading.Lock()
         self._closed = False
         try:
             self._folder.mkdir(exist_ok=True)
@@ -155,28 +157,28 @@ class Shards:
                 ) from exc
 
     def load(self, name: str, path: Path) -> None:
-        """Create a collection from such a file."""
-        with self._guard:
-            self._check_open()
-            if self._path(check_name(name)).exists() or name in self._aliases:
-                raise InputError(f"there is a {name} already: load it into an empty store")
-            unfinished = self._path(f".{name}")
+        """Create a collection from such a file; nobody waits but who loads or closes, too."""
+        with self._unpacking:
+            self._check_new(name)
+            unfinished = self._path(f"..{name}")  # not that of a collection created meanwhile
             try:
                 unpack(path, unfinished)
                 read_schema(unfinished / _SCHEMA_FILE)
+                with self._guard:
+                    self._check_new(name)
+                    unfinished.rename(self._path(name))
             except (tarfile.TarError, zlib.error, EOFError, UnavailableError) as exc:
-                shutil.rmtree(unfinished, ignore_errors=True)
                 raise InputError(
                     f"{path} is no snapshot of an embedded collection: take one of that engine"
                 ) from exc
             except OSError as exc:
-                shutil.rmtree(unfinished, ignore_errors=True)
                 raise UnavailableError(f"cannot unpack {path}: {exc.strerror}") from exc
-            unfinished.rename(self._path(name))
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
 
     def close(self) -> None:
         """Flush and close every shard and let go of the folder; twice changes nothing."""
-        with self._guard:
+        with self._unpacking, self._guard:
             self._closed = True
             try:
                 for shard in self._open.values():
@@ -189,6 +191,12 @@ class Shards:
     def _check_open(self) -> None:
         if self._closed:
             raise UnavailableError(f"the store in {self.path} has been closed: open it again")
+
+    def _check_new(self, name: str) -> None:
+        with self._guard:
+            self._check_open()
+            if self._path(check_name(name)).exists() or name in self._aliases:
+                raise InputError(f"there is a {name} already: load it into an empty store")
 
     def _path(self, name: str) -> Path:
         return self._folder / name

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from common.errors import InputError, InvalidQueryError, UnavailableError
+from common.errors import InputError, InvalidQueryError, NotFoundError, UnavailableError
 from common.variables import VARIABLE_NAMES
 from search.cone import Cone
 from search.rendering.columns import (
@@ -26,12 +26,11 @@ from search.rendering.columns import (
     row_of,
 )
 from search.rendering.tables import Column, Sheet
-from search.rendering.votables import error_votable, to_votable
+from search.rendering.votables import MEDIA_TYPE, error_votable, to_votable
 from search.results import Hit
 from search.service import SearchService
 from search.services import Services
 
-MEDIA_TYPE = "application/x-votable+xml"
 MAXREC = 10_000
 """Most rows of an answer, and how many there are where MAXREC is not given."""
 
@@ -76,7 +75,8 @@ class ConeQuestion:
     response_class=Response,
     responses={
         200: {"description": "Rows, or what is wrong with the question.", "content": _VOTABLE},
-        503: {"description": "The store does not answer.", "content": _VOTABLE},
+        "4XX": {"description": "Who may not ask, or too often, and why.", "content": _VOTABLE},
+        "5XX": {"description": "The store or the server does not answer.", "content": _VOTABLE},
     },
 )
 def search_cone(
@@ -98,15 +98,12 @@ def search_cone(
     services: Services = request.app.state.services
     try:
         question = read_question(request.query_params.multi_items())
-        return _answer(answer_cone(services.search, question))
+        document = answer_cone(services.search, question)
     except InputError as exc:  # the standard wants 200 and an INFO that says what is wrong
-        return _answer(error_votable(str(exc)))
-    except UnavailableError as exc:
-        return _answer(error_votable(str(exc)), 503)
-
-
-def _answer(document: str, status: int = 200) -> Response:
-    return Response(document, status, media_type=MEDIA_TYPE)
+        document = error_votable(str(exc))
+    except NotFoundError as exc:  # a cone names nothing: the collections have gone
+        raise UnavailableError(f"{exc}: its model was replaced, ask again in a moment") from exc
+    return Response(document, media_type=MEDIA_TYPE)
 
 
 def read_question(parameters: Iterable[tuple[str, str]]) -> ConeQuestion:

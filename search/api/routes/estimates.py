@@ -26,7 +26,7 @@ router = router_of("estimates")
 
 def _subject(body: Posted[Any], services: Services) -> tuple[Subject, tuple[str, ...]]:
     """Return the spectrum of a body as a subject, and what to know about how it was read."""
-    spectrum = body.spectrum()
+    spectrum = body.spectrum
     subject = services.search.subject_of(spectrum.binned_counts(), spectrum.exposure_s)
     return subject, spectrum.warnings
 

@@ -63,7 +63,7 @@ def search_spectrum(
     reply: ReplyDep,
 ) -> Response:
     """Find the spectra, or the papers, nearest to a spectrum: a file, or 400 numbers."""
-    asked, spectrum = body.options.over(options), body.spectrum()
+    asked, spectrum = body.options.over(options), body.spectrum
     counts, exposure_s = spectrum.binned_counts(), spectrum.exposure_s
     page = services.search.by_spectrum(
         counts, exposure_s, asked.to, asked.filter(), asked.arrange()

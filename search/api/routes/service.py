@@ -6,6 +6,7 @@ from fastapi.responses import RedirectResponse
 
 from search.api.dependencies import ServicesDep, router_of
 from search.api.models_answers import Health
+from search.api.threads import PROBES
 from search.results import Status
 
 _STATUS: dict[int | str, dict[str, Any]] = {
@@ -39,13 +40,13 @@ def read_status(services: ServicesDep) -> Status:
 
 
 @router.get("/healthz")
-def check_health(services: ServicesDep) -> Health:
+async def check_health(services: ServicesDep) -> Health:
     """Answer when the store does."""
-    services.search.store.collections()
+    await PROBES.run(services.search.store.collections)
     return Health(status="ok", model_id=services.search.encoder.model_id)
 
 
 @router.get("/", include_in_schema=False)
-def redirect_to_docs() -> RedirectResponse:
+async def redirect_to_docs() -> RedirectResponse:
     """Lead to the documentation that can be tried out."""
     return RedirectResponse("/docs")

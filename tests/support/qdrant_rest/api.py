@@ -16,6 +16,7 @@ from search.store.edge_translation import (
     from_record,
     from_scored,
     to_filter,
+    to_order,
     to_point,
     to_vector,
 )
@@ -160,6 +161,7 @@ def create_api(folder, n_replicas=1):
             offset=None if body.offset is None else parse_id(body.offset),
             limit=body.limit or 10,
             filter=collection.filter(body.filter),
+            order_by=to_order(body.order_by),
             with_payload=body.with_payload,
             with_vector=bool_or_names(body.with_vector),
         )

@@ -1,7 +1,9 @@
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -244,3 +246,52 @@ def test_threads_open_a_collection_once(tmp_path):
         store.upsert("detections", points(0, 10))
     with EmbeddedStore(tmp_path) as store, ThreadPoolExecutor(8) as pool:
         assert [*pool.map(store.count, ["detections"] * 32)] == [10] * 32
+
+
+@contextmanager
+def half_unpacked(store, tmp_path):
+    """While this holds, a thread unpacks a snapshot of which only one half has come."""
+    store.create_collection("other", SCHEMA)
+    store.upsert("other", points(0, 1000))
+    store.save_snapshot("other", tmp_path / "snapshot")
+    content = (tmp_path / "snapshot").read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(store.load_snapshot, "loaded", tmp_path / "pipe")
+        with (tmp_path / "pipe").open("wb") as pipe:  # is open when the unpacking has begun
+            pipe.write(content[: len(content) // 2])
+            pipe.flush()
+            try:
+                yield loading
+            finally:
+                with suppress(BrokenPipeError):
+                    pipe.write(content[len(content) // 2 :])
+
+
+def test_questions_are_answered_while_a_snapshot_is_unpacked(store, tmp_path):
+    with ThreadPoolExecutor(1) as pool, half_unpacked(store, tmp_path) as loading:
+        assert pool.submit(store.count, "other").result(timeout=20) == 1000
+        assert pool.submit(store.collections).result(timeout=20) == ["other"]
+        assert not loading.done()
+    loading.result()
+    assert store.count("loaded") == 1000
+
+
+def test_a_name_taken_while_a_snapshot_is_unpacked_stays_as_it_is(store, tmp_path):
+    with ThreadPoolExecutor(1) as pool, half_unpacked(store, tmp_path) as loading:
+        pool.submit(store.create_collection, "loaded", SCHEMA).result(timeout=20)
+    with pytest.raises(InputError, match="there is a loaded already"):
+        loading.result()
+    assert store.count("loaded") == 0
+    assert not [*(tmp_path / "store" / "collections").glob(".*")]
+
+
+def test_a_snapshot_that_is_cut_off_leaves_nothing(store, tmp_path):
+    store.create_collection("other", SCHEMA)
+    store.save_snapshot("other", tmp_path / "snapshot")
+    content = (tmp_path / "snapshot").read_bytes()
+    (tmp_path / "snapshot").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match="is no snapshot"):
+        store.load_snapshot("loaded", tmp_path / "snapshot")
+    assert store.collections() == ["other"]
+    assert not [*(tmp_path / "store" / "collections").glob(".*")]

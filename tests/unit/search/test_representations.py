@@ -117,6 +117,16 @@ def test_detections_without_spectrum_are_left_out_and_counted(store):
     assert found.notes == ["1 of 31 detections have no spectrum"]
 
 
+def test_withdrawn_detections_take_no_part(store):
+    fill(store, 30)
+    withdrawn = {detection(i).id: {schema.WITHDRAWN: "2026-01-01T00:00:00+00:00"} for i in (3, 4)}
+    store.set_payload(schema.DETECTIONS, withdrawn)
+    found = read_vectors(store)
+    assert len(found.names) == 28
+    assert not {detection(3).key, detection(4).key} & {*found.names}
+    assert found.notes == []
+
+
 def test_detections_without_text_take_no_part_where_there_are_texts(store):
     fill(store, 40, text=lambda i: None if i % 4 == 0 else f"text number {i}")
     found = read_vectors(store)

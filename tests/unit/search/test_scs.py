@@ -11,9 +11,12 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import UnavailableError
+from common.errors import NotFoundError, UnavailableError
+from search.api.errors import add_error_handlers
+from search.api.safety import add_safety
 from search.cone import Cone
 from search.results import Hit, Page
+from search.settings import SearchSettings
 from search.vo import scs
 
 POINT = UUID("6f1f5a2e-6a0b-5c58-9a3e-0b1d6d1f4c11")
@@ -50,17 +53,19 @@ class FakeSearch:
 
     def cone(self, cone, query_filter=None, limit=100):
         self.asked.append((cone, limit))
-        if self.hits is None:
-            raise UnavailableError("the engine does not answer: start it")
+        if isinstance(self.hits, Exception):
+            raise self.hits
         more = len(self.hits) > limit
         return Page(self.hits[:limit], "more" if more else None)
 
 
-def service_of(search):
+def service_of(search, **options):
     api = FastAPI()
     api.state.services = SimpleNamespace(search=search)
     api.include_router(scs.router)
-    return TestClient(api)
+    add_error_handlers(api)
+    add_safety(api, SearchSettings(**options))
+    return TestClient(api, raise_server_exceptions=False)
 
 
 def ask(hits=(), **parameters):
@@ -201,10 +206,59 @@ def test_a_mistake_is_answered_as_a_votable_that_says_what_is_wrong(wrong, said)
 
 
 def test_an_engine_that_does_not_answer_is_an_error_votable_too():
-    response, _ = ask(None, **M31)
+    response, _ = ask(UnavailableError("the engine does not answer: start it"), **M31)
 
     assert response.status_code == 503
     assert error_of(response) == "the engine does not answer: start it"
+
+
+def test_a_collection_that_is_gone_is_an_error_votable_and_may_come_back():
+    response, _ = ask(NotFoundError("no collection 'detections@old'"), **M31)
+
+    assert response.status_code == 503
+    assert "no collection 'detections@old'" in error_of(response)
+
+
+def test_an_error_of_ours_is_an_error_votable_that_hides_what_it_says():
+    response, _ = ask(RuntimeError("secret"), **M31)
+
+    assert response.status_code == 500
+    assert "an error on our side" in error_of(response)
+
+
+def test_who_is_turned_away_at_the_door_gets_an_error_votable():
+    keyed = service_of(FakeSearch([]), api_keys_read="r" * 20)
+    refused = keyed.get("/vo/scs", params=M31)
+    assert refused.status_code == 401
+    assert "API key is needed" in error_of(refused)
+    assert refused.headers["www-authenticate"] == "Bearer"
+
+    seldom = service_of(FakeSearch([]), rate_limit="1/minute")
+    assert seldom.get("/vo/scs", params=M31).status_code == 200
+    often = seldom.get("/vo/scs", params=M31)
+    assert often.status_code == 429
+    assert "more than 1 per 1 minute" in error_of(often)
+    assert "retry-after" in often.headers
+
+
+@pytest.mark.parametrize(
+    ("ask", "status"),
+    [
+        (lambda client: client.post("/vo/scs", params=M31), 405),
+        (lambda client: client.get("/vo/scs", params={"RA": "1" * 20_000}), 414),
+        (lambda client: client.get("/vo/scs", headers={"x": "1" * 20_000}), 431),
+        (lambda client: client.get("/vo/sia"), 404),
+    ],
+)
+def test_what_no_cone_search_is_gets_an_error_votable(ask, status):
+    response = ask(service_of(FakeSearch([])))
+    assert response.status_code == status
+    assert error_of(response)
+
+
+def test_others_are_told_of_errors_as_before():
+    response = service_of(FakeSearch([])).get("/v1/nothing")
+    assert response.headers["content-type"] == "application/problem+json"
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,7 +1,9 @@
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
+from qdrant_client import models
 from small_services import small_services
 from small_store import (
     AGN,
@@ -17,15 +19,19 @@ from small_store import (
 )
 from two_models import ENCODERS, BetterEncoder, NoSummarizer, differences
 
+from common.ports import no_progress
 from common.records import point_id
 from search.cone import Cone
 from search.filters import DetectionFilter
+from search.inference.outliers import MIN_DETECTIONS, SCORE
 from search.results import Arrange
-from search.schema import DETECTIONS, PAPERS, WITHDRAWN
+from search.schema import DETECTIONS, PAPERS, SHARED_SPECTRUM, WITHDRAWN
+from workers.bootstrap import score_outliers
 from workers.pipeline import DetectionItem, Pipeline
 from workers.reindex import Reindex
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+HAS_SCORE = models.FieldCondition(key=SCORE, range=models.Range(gte=0))
 
 
 @pytest.fixture
@@ -95,6 +101,26 @@ def test_withdrawn_detections_are_not_counted(services):
 def test_withdrawn_detections_are_no_neighbours_of_estimates(services):
     estimate = services.estimator.estimate(services.search.subject(AGN_AGAIN.key))
     assert AGN.key not in repr(estimate)
+
+
+def test_withdrawn_detections_are_in_no_scheduled_run_of_outliers(small, pipeline):
+    rows = [
+        models.PointStruct(
+            id=str(point_id("detection", f"csc2.0/{row}/0/1")),
+            vector={SHARED_SPECTRUM: [1.0, row / 100] + [0.0] * (small.encoder.shared_width - 2)},
+            payload={"key": f"csc2.0/{row}/0/1"},
+        )
+        for row in range(2 * MIN_DETECTIONS)
+    ]
+    small.store.upsert(DETECTIONS, rows)
+    scored = models.Filter(must=[HAS_SCORE])
+    total = score_outliers(small.store, no_progress)
+    assert total == small.store.count(DETECTIONS, scored) >= len(rows)
+    pipeline.withdraw(DETECTIONS, [UUID(rows[0].id), UUID(rows[5].id)], WHEN)
+    assert score_outliers(small.store, no_progress) == total - 2
+    known = {record.id for record in small.store.scroll(DETECTIONS, scored, limit=100)[0]}
+    assert known.isdisjoint({rows[0].id, rows[5].id})
+    assert len(known) == total - 2
 
 
 def test_a_tombstone_is_still_there_under_its_own_address(services):

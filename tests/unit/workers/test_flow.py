@@ -5,6 +5,7 @@ from fake_archives import FakeArchives, FirstSentences, Observed, known
 from fake_encoder import FakeEncoder
 
 from common.errors import ArchiveError, BudgetError, InputError, NotFoundError, UnavailableError
+from common.records import point_id
 from search.schema import DETECTIONS, PAPERS
 from search.store.embedded import EmbeddedStore
 from workers.flow import Flow
@@ -321,6 +322,14 @@ def test_flow_citations_are_payload_only(flow, pipeline, archives):
     assert flow.run("refresh_citations", now=True) == 0
     [paper] = [r for r in pipeline.store.scroll(PAPERS)[0] if r.payload["bibcode"] == one]
     assert paper.payload["citation_count"] == 42
+
+
+def test_flow_citations_are_not_asked_of_withdrawn_papers(flow, pipeline, archives):
+    one, other = archives.add_papers(2)
+    poll(flow, "ads")
+    archives.cited |= {one: 42, other: 43}
+    pipeline.withdraw(PAPERS, [point_id("paper", other)])
+    assert flow.run("refresh_citations", now=True) == 1
 
 
 def test_flow_an_observation_waits_until_it_has_products(flow, pipeline, archives):
