@@ -76,11 +76,15 @@ def stages() -> Iterator[ProgressCallback]:
 class Report:
     """The outcomes of an ingestion, counted; refusals kept with their reasons."""
 
-    def __init__(self, outcomes: Iterable[Outcome]) -> None:
+    def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
         self.ingested = 0
         self.unchanged = 0
         self.refused: list[Outcome] = []
         self.kept: list[Outcome] = []
+        self.take(outcomes)
+
+    def take(self, outcomes: Iterable[Outcome]) -> None:
+        """Count further outcomes; those before one that raises are counted."""
         for outcome in outcomes:
             self.kept.append(outcome)
             if outcome.status == "refused":

@@ -19,7 +19,7 @@ from common.errors import (
     InputError,
     InvalidQueryError,
     NotFoundError,
-    UnavailableError,
+    StoreUnavailableError,
 )
 from search.store.answers import facet_counts, in_order, ranked
 from search.store.base import (
@@ -54,8 +54,9 @@ DEFAULT_PLACEMENT = Placement()
 class ServerStore:
     """A `Store` on a Qdrant server, shared by any number of processes.
 
-    Nothing is retried here: an UnavailableError is the caller's to repeat. The time-out, in whole
-    seconds rounded up, is for connecting and for waiting; the server too gives up a question then.
+    Nothing is retried here: a StoreUnavailableError is the caller's to repeat. The time-out, in
+    whole seconds rounded up, is for connecting and for waiting; the server too gives up a question
+    then.
     """
 
     def __init__(
@@ -356,7 +357,7 @@ class ServerStore:
         except UnexpectedResponse as exc:
             raise self._translate(exc, refused) from exc
         except (ResponseHandlingException, ResourceExhaustedResponse, JSONDecodeError) as exc:
-            raise UnavailableError(
+            raise StoreUnavailableError(
                 f"the Qdrant server at {self._url} does not answer ({exc}): is it running, "
                 "and is CHANDRA_QDRANT_URL right?"
             ) from exc
@@ -371,7 +372,9 @@ class ServerStore:
             return NotFoundError(f"{self._url}: {reason}")
         if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return refused(f"the Qdrant server at {self._url} refuses: {reason}")
-        return UnavailableError(f"the Qdrant server at {self._url} failed ({status}): {reason}")
+        return StoreUnavailableError(
+            f"the Qdrant server at {self._url} failed ({status}): {reason}"
+        )
 
 
 def _schema(info: models.CollectionInfo) -> CollectionSchema:
