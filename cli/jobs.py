@@ -9,10 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 
 from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import answers, errors, print_json, say
+from cli.output import answers, errors, print_json, say, table_of
 from common.errors import StoreLockedError
 from search.app import open_store
 from search.settings import SearchSettings
@@ -79,7 +78,7 @@ def failed(
     if as_json:
         print_json({"total": total, "items": [said_of(item) for item in items]})
         return
-    table = Table("feed", "key", "state", "tried", "again at", "reason")
+    table = table_of("feed", "key", "state", "tried", "again at", "reason")
     for item in items:
         tried = item.deliveries if item.state == State.QUARANTINED else item.attempts
         again = f"{item.retry_at:%Y-%m-%d %H:%M}" if item.retry_at else "never"
@@ -149,7 +148,7 @@ def _ledger(settings: SearchSettings) -> Iterator[Ledger]:
 
 
 def _shown(said: dict[str, Any]) -> Group:
-    feeds = Table("items", *said["feeds"])
+    feeds = table_of("items", *said["feeds"])
     of_all = said["feeds"].values()
     for state in State:
         feeds.add_row(state, *(f"{one['counts'].get(state, 0):,}" for one in of_all))
@@ -157,7 +156,7 @@ def _shown(said: dict[str, Any]) -> Group:
     feeds.add_row("complete up to", *(one["watermark"] or "-" for one in of_all))
     feeds.add_row("polled", *(_short(one["polled_at"]) for one in of_all))
     feeds.add_row("note", *(one["error"] or "" for one in of_all))
-    schedule = Table("job", "done", "next", "failures", "reason")
+    schedule = table_of("job", "done", "next", "failures", "reason")
     for name, job in said["jobs"].items():
         running = job["running_until"] and datetime.fromisoformat(job["running_until"]) > _now()
         again = "runs" if running else _short(job["next_at"], "due")

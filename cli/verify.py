@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import answers, print_json, say, stages
+from cli.output import answers, print_json, say, stages, table_of
 from ingest.discover import find_spectra
 from workers.bootstrap import open_pipeline
 from workers.verify import Verified, Verifier
@@ -46,9 +45,7 @@ def _report(found: Verified, as_json: bool) -> None:
         print_json({"checked": found.checked, "findings": [asdict(one) for one in found.findings]})
         return
     if found.findings:
-        table = Table()
-        for column in ("found", "what", "cure"):
-            table.add_column(column, overflow="fold")
+        table = table_of("found", "what", "cure")
         for one in [*found.open, *(f for f in found.findings if f.mended)][:SHOWN]:
             table.add_row(one.kind, one.key, "mended" if one.mended else one.cure)
         answers.print(table)

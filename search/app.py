@@ -1,5 +1,6 @@
 """The composition root of the search layer: the only place here that builds clients and models."""
 
+import logging
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -32,6 +33,8 @@ from search.store.placement import Placement
 from search.store.server import ServerStore
 from search.view import ModelView
 
+_log = logging.getLogger(__name__)
+
 if TYPE_CHECKING:
     from encoders.bundle import ModelBundle
 
@@ -58,6 +61,12 @@ def _connect(settings: SearchSettings) -> Store:
     if settings.qdrant_url is None:
         return EmbeddedStore(settings.data_dir / "store")
     key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+    if key and settings.qdrant_url.scheme == "http" and not _is_private(settings):
+        _log.warning(
+            "the key of the Qdrant server goes to %s unencrypted: use https://, or say that nobody "
+            "else listens on the way (CHANDRA_QDRANT_PRIVATE_NETWORK=true)",
+            settings.qdrant_url,
+        )
     placement = Placement(
         settings.qdrant_shard_number,
         settings.qdrant_replication_factor,
@@ -65,6 +74,12 @@ def _connect(settings: SearchSettings) -> Store:
         settings.qdrant_int8,
     )
     return ServerStore(str(settings.qdrant_url), key, settings.timeout_s, placement)
+
+
+def _is_private(settings: SearchSettings) -> bool:
+    """Return whether nobody listens on the way to the server: so it is said, or it is here."""
+    here = ("localhost", "127.0.0.1", "[::1]")
+    return settings.qdrant_private_network or getattr(settings.qdrant_url, "host", None) in here
 
 
 def bundle_folder(settings: SearchSettings) -> Path:

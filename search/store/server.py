@@ -71,8 +71,12 @@ class ServerStore:
         self._timeout_s = math.ceil(timeout_s)
         # The client's version check warns from a thread of its own; a server that does not
         # understand us says so in an answer.
+        # A key given as such makes it warn of http:// each time; `search.app` does so, with advice.
         self._client = QdrantClient(
-            url=url, api_key=api_key, timeout=self._timeout_s, check_compatibility=False
+            url=url,
+            headers={"api-key": api_key} if api_key else None,
+            timeout=self._timeout_s,
+            check_compatibility=False,
         )
         self._snapshots = ServerSnapshots(url, api_key, timeout_s)
 
