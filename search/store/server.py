@@ -37,6 +37,7 @@ from search.store.base import (
 )
 from search.store.checks import (
     check_filter,
+    check_indexed,
     check_limit,
     check_name,
     check_payloads,
@@ -187,6 +188,7 @@ class ServerStore:
         """Remove payload fields; see `Store`."""
         check_filter(query_filter)
         with self._errors(InputError):
+            check_indexed(query_filter, self._client.get_collection(collection).payload_schema)
             self._client.delete_payload(collection, fields, query_filter or models.Filter())
 
     def retrieve(

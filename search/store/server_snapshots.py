@@ -42,11 +42,18 @@ class ServerSnapshots:
                 _check(client.delete(f"{place}/{name}", params={"wait": "true"}))
 
     def upload(self, collection: str, path: Path) -> None:
-        """Let the server create a collection from a snapshot."""
+        """Let the server create a collection from a snapshot; of one that is broken it says 500."""
         place = f"/collections/{collection}/snapshots/upload"
         with self._client() as client, path.open("rb") as file:
             parameters = {"wait": "true", "priority": "snapshot"}
-            _check(client.post(place, params=parameters, files={"snapshot": (path.name, file)}))
+            files = {"snapshot": (path.name, file)}
+            answer = client.post(place, params=parameters, files=files)
+            if answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise InputError(
+                    f"the Qdrant server at {self._url} cannot read the snapshot of {collection} "
+                    f"({answer.text[:300]}): use another backup"
+                )
+            _check(answer)
 
     def _refuse_a_part(self, client: httpx.Client, collection: str) -> None:
         """Refuse a collection of which this node holds a part: its snapshot would be one too."""

@@ -11,7 +11,21 @@ from qdrant_rest.shards import ApiError, Collections
 from qdrant_rest.snapshots import add_snapshots
 
 from search.store.checks import parse_id
-from search.store.edge_translation import from_id, from_record, from_scored, to_point, to_vector
+from search.store.edge_translation import (
+    from_id,
+    from_record,
+    from_scored,
+    to_filter,
+    to_point,
+    to_vector,
+)
+
+
+class AnyField(frozenset):
+    """Indexed fields among which every field is."""
+
+    def __contains__(self, _key):
+        return True
 
 
 def create_api(folder):
@@ -95,7 +109,7 @@ def create_api(folder):
     @api.post("/collections/{name}/points/payload/delete")
     def delete_payload(name: str, body: models.DeletePayload):
         collection = collections.get(name)
-        node = collection.filter(body.filter)
+        node = to_filter(body.filter, AnyField())  # the real one too refuses no field here
         collection.call("update", edge.UpdateOperation.delete_payload_by_filter(node, body.keys))
         return done()
 

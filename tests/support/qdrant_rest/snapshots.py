@@ -65,7 +65,7 @@ def load(collections, name, file):
             archive.extractall(unpacked, filter="data")
         creation = json.loads((unpacked / CREATION).read_text())
     except (tarfile.TarError, OSError) as exc:
-        raise ApiError(400, f"Wrong input: no snapshot: {exc}") from exc
+        raise ApiError(500, f"Service internal error: {exc}") from exc  # as the real one
     collections.create(name, models.CreateCollection(**creation["config"]))
     collection = collections.get(name)
     collection.shard.close()
