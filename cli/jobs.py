@@ -12,8 +12,9 @@ from rich.live import Live
 
 from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import answers, errors, print_json, say, table_of
-from common.errors import StoreLockedError
+from common.errors import NotFoundError, StoreLockedError
 from search.app import open_store
+from search.schema import INGEST_LOG
 from search.settings import SearchSettings
 from workers.bootstrap import open_flow
 from workers.flow import OPTIMIZE
@@ -144,6 +145,10 @@ def _ledger(settings: SearchSettings) -> Iterator[Ledger]:
             f"{exc}. If that is `serve --ingest`, it tells the same at /v1/admin/jobs"
         ) from exc
     with store:
+        if INGEST_LOG not in store.collections():  # who only looks makes none
+            raise NotFoundError(
+                "no archive was polled yet: start `serve --ingest` or workers, or `jobs poll`"
+            )
         yield Ledger(store)
 
 

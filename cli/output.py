@@ -34,7 +34,7 @@ NO_END = 10_000
 class _Answers(Console):
     """A console that cuts nothing where there is no terminal."""
 
-    @property
+    @property  # type: ignore[misc]  # nobody sets it
     def size(self) -> ConsoleDimensions:
         """Width and height."""
         known = super().size

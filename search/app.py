@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 
 from common.calibration import CALIBRATION, Calibration, read_calibration
 from common.disk_cache import open_cache
-from common.errors import BundleError, UnavailableError
+from common.errors import BundleError, NotFoundError, UnavailableError
 from common.openai_api import OpenAIService
 from common.ports import Encoder
 from common.settings import get_settings as shared_settings
@@ -53,6 +53,8 @@ def open_store(settings: SearchSettings) -> Store:
         store = _connect(settings)
         stack.push(store)
         check_format(store)
+        if isinstance(store, ServerStore):
+            _warn_of_replicas(store)
         stack.pop_all()
     return store
 
@@ -74,6 +76,13 @@ def _connect(settings: SearchSettings) -> Store:
         settings.qdrant_int8,
     )
     return ServerStore(str(settings.qdrant_url), key, settings.timeout_s, placement)
+
+
+def _warn_of_replicas(store: ServerStore) -> None:
+    """Warn of a cluster that was told long ago to take no write while one of its nodes is away."""
+    with suppress(NotFoundError):  # nothing is stored yet
+        if fault := store.placement_of(schema.DETECTIONS).fault:
+            _log.warning("the stored collections have %s", fault)
 
 
 def _is_private(settings: SearchSettings) -> bool:
@@ -180,7 +189,8 @@ def open_services(settings: SearchSettings, store: Store | None = None) -> Servi
             stack.push(store)
         encoder = load_encoder_of(store, settings)
         calibration = load_calibration(settings, encoder.model_id)
-        schema.open_collections(store, encoder)
+        if schema.model_of(store) is not None:  # who only asks leaves an empty store empty
+            schema.open_collections(store, encoder)
         services = build_services(store, encoder, settings, calibration)
         stack.pop_all()
     return services
@@ -228,6 +238,7 @@ def create_app(
     """
     store = store or open_store(settings)
     services = open_services(settings, store)
+    schema.open_collections(store, services.search.encoder)
 
     @asynccontextmanager
     async def watching(api: FastAPI) -> AsyncIterator[None]:

@@ -55,9 +55,8 @@ DEFAULT_PLACEMENT = Placement()
 class ServerStore:
     """A `Store` on a Qdrant server, shared by any number of processes.
 
-    Nothing is retried here: a StoreUnavailableError is the caller's to repeat. The time-out, in
-    whole seconds rounded up, is for connecting and for waiting; the server too gives up a question
-    then.
+    Nothing is retried here: StoreUnavailableError is the caller's to repeat. The time-out, in whole
+    seconds rounded up, is for connecting and for waiting; the server too gives up a question then.
     """
 
     def __init__(
@@ -300,6 +299,12 @@ class ServerStore:
             found.points_count or 0, found.indexed_vectors_count or 0, found.segments_count
         )
 
+    def placement_of(self, collection: str) -> Placement:
+        """Return how a cluster keeps a collection."""
+        with self._errors():
+            kept = self._client.get_collection(collection).config.params
+        return Placement(kept.shard_number, kept.replication_factor, kept.write_consistency_factor)
+
     def save_snapshot(self, collection: str, path: Path) -> None:
         """Write a collection into a file; see `Store`."""
         self._snapshots.download(self.resolve(collection) or collection, path)
@@ -327,6 +332,8 @@ class ServerStore:
 
     def _create(self, name: str, schema: CollectionSchema) -> None:
         """Create a collection, unless another process has just done so."""
+        if fault := self._placement.fault:
+            raise InputError(f"{name} would have {fault}")
         vectors = {
             field: models.VectorParams(
                 size=vector.size, distance=models.Distance.COSINE, on_disk=vector.on_disk

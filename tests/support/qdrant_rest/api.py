@@ -131,7 +131,8 @@ def create_api(folder):
     def count(name: str, body: models.CountRequest):
         collection = collections.get(name)
         request = edge.CountRequest(exact=True, filter=collection.filter(body.filter))
-        return ok({"count": collection.call("count", request)})
+        found = collection.call("count", request)
+        return ok({"count": found // 2 if collection.filling else found})
 
     @api.post("/collections/{name}/facet")
     def facet(name: str, body: models.FacetRequest):
@@ -224,6 +225,9 @@ def describe(collection):
             "params": {
                 "vectors": collection.config.vectors,
                 "sparse_vectors": collection.config.sparse_vectors,
+                "shard_number": collection.config.shard_number or 1,
+                "replication_factor": collection.config.replication_factor or 1,
+                "write_consistency_factor": collection.config.write_consistency_factor or 1,
             },
             "hnsw_config": {
                 "m": collection.config.hnsw_config.m,

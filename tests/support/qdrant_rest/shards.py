@@ -32,6 +32,8 @@ class Collection:
     config: models.CreateCollection
     indexes: dict
     writing: RLock = field(default_factory=RLock)
+    filling: int = 0
+    """How often it is still said that a replica fills up; answers lack points so long."""
 
     def filter(self, node):
         """Translate a filter as strict mode wants it: a field without an index is refused."""
