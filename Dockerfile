@@ -1,13 +1,18 @@
 # One image for the API, the workers and beat; the command says which.
 FROM python:3.12.8-slim-bookworm AS build
 
-# Plain `torch` may bring gigabytes for GPUs. For a CPU build, name the package index that has one:
-#   docker build --build-arg PIP_EXTRA_INDEX_URL=… .
-ARG PIP_EXTRA_INDEX_URL=""
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_EXTRA_INDEX_URL=${PIP_EXTRA_INDEX_URL}
+# Where torch comes from: its build for CPUs. The plain one, with gigabytes for GPUs:
+#   docker build --build-arg TORCH_INDEX_URL= .
+ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY constraints.txt ./
+# That index alone, and nothing else from it.
+RUN python -m venv /venv \
+ && /venv/bin/pip install --no-deps --constraint constraints.txt \
+        ${TORCH_INDEX_URL:+--index-url "${TORCH_INDEX_URL}"} torch
+COPY pyproject.toml README.md LICENSE ./
 COPY common common
 COPY ingest ingest
 COPY encoders encoders
@@ -15,7 +20,7 @@ COPY search search
 COPY workers workers
 COPY cli cli
 COPY chandra_client chandra_client
-RUN python -m venv /venv && /venv/bin/pip install --constraint constraints.txt .
+RUN /venv/bin/pip install --constraint constraints.txt .
 
 
 FROM python:3.12.8-slim-bookworm

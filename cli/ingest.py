@@ -8,7 +8,7 @@ import typer
 
 from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import Report, errors, print_json, say, stages, track
-from common.errors import InputError
+from common.errors import InputError, UnavailableError
 from common.records import Outcome, Paper, Refusal
 from ingest.catalog import Catalogue, read_catalogue, read_detections
 from ingest.dataset import read_pairs
@@ -16,9 +16,11 @@ from ingest.dataset_texts import read_abstracts, with_abstracts
 from ingest.discover import find_spectra
 from ingest.llm_summaries import OpenAISummarizer
 from ingest.papers import read_papers
+from search.settings import SearchSettings
 from workers.bootstrap import Summaries, open_pipeline
 from workers.broker import shared_redis
 from workers.ledger import Ledger
+from workers.patience import Patience
 from workers.pipeline import Pipeline
 from workers.settings import get_settings as worker_settings
 
@@ -70,7 +72,7 @@ def spectra(
     """
     tables = [read_catalogue(path, release) for path in catalog or []]
     files = find_spectra(paths)
-    with open_pipeline(settings_for(data_dir, bundle)) as pipeline:
+    with _open(settings_for(data_dir, bundle)) as pipeline:
         outcomes = pipeline.ingest_spectra(
             track(files, "spectra", len(files)), Catalogue.merge(tables) if tables else None, radius
         )
@@ -91,7 +93,7 @@ def catalogue(
     """
     read = [read_detections(path, release) for path in tables]
     total = sum(len(one.detections) + len(one.refused) for one in read)
-    with open_pipeline(settings_for(data_dir, bundle)) as pipeline:
+    with _open(settings_for(data_dir, bundle)) as pipeline:
         outcomes = (outcome for one in read for outcome in pipeline.ingest_catalogue(one))
         _finish(track(outcomes, "catalogue rows", total), as_json)
 
@@ -111,7 +113,7 @@ def papers(
     Example: chandra-search ingest papers export.bib
     """
     records = [record for path in files for part in read_papers(path) for record in part]
-    with open_pipeline(settings_for(data_dir, bundle), summaries) as pipeline:
+    with _open(settings_for(data_dir, bundle), summaries) as pipeline:
         _finish_papers(pipeline, records, as_json)
 
 
@@ -142,7 +144,7 @@ def ads(
     if bool(question) == bool(objects):
         raise InputError("give a question of ADS, or one or more --object")
     ours = worker_settings()
-    with open_pipeline(settings_for(data_dir, bundle), summaries) as pipeline:
+    with _open(settings_for(data_dir, bundle), summaries) as pipeline:
         notes = Ledger(pipeline.store).notes
         with (
             shared_redis(ours.redis_url) as client,
@@ -174,13 +176,18 @@ def dataset(
     """
     pairs, refused = read_pairs(path)
     papers = read_abstracts(path)
-    with open_pipeline(settings_for(data_dir, bundle)) as pipeline:
+    with _open(settings_for(data_dir, bundle)) as pipeline:
         with stages() as progress:
             pairs = with_abstracts(pairs, papers, pipeline.summarizer, progress)
         total = len(pairs) + len(pairs.texts) + len(refused)
         _finish(
             track(pipeline.ingest_dataset(pairs, refused), "summaries and spectra", total), as_json
         )
+
+
+def _open(settings: SearchSettings, summaries: Summaries = Summaries.EXTRACTIVE) -> Pipeline:
+    """Open the pipeline, which waits for a Qdrant server that goes away, and says so."""
+    return open_pipeline(settings, summaries, Patience(worker_settings().ingest_wait_s, say))
 
 
 def _finish_papers(pipeline: Pipeline, records: Sequence[Paper | Refusal], as_json: bool) -> None:
@@ -193,7 +200,14 @@ def _finish_papers(pipeline: Pipeline, records: Sequence[Paper | Refusal], as_js
 
 def _finish(outcomes: Iterable[Outcome], as_json: bool, each: bool = False) -> None:
     """Run the ingestion to its end and report it; exit code 3 when something was refused."""
-    report = Report(outcomes, each and not as_json)
+    report = Report(each=each and not as_json)
+    try:
+        report.take(outcomes)
+    except UnavailableError as exc:
+        raise UnavailableError(
+            f"{exc}\n{report.ingested:,} ingested and {report.unchanged:,} unchanged inputs are "
+            "stored: the same command goes on after them"
+        ) from exc
     if as_json:
         print_json(report.as_json())
     else:

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 
 from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import answers, errors, print_json, say
-from common.errors import StoreLockedError
+from cli.output import answers, errors, print_json, say, table_of
+from common.errors import NotFoundError, StoreLockedError
 from search.app import open_store
+from search.schema import INGEST_LOG
 from search.settings import SearchSettings
 from workers.bootstrap import open_flow
 from workers.broker import shared_redis
@@ -80,7 +80,7 @@ def failed(
     if as_json:
         print_json({"total": total, "items": [said_of(item) for item in items]})
         return
-    table = Table("feed", "key", "state", "tried", "again at", "reason")
+    table = table_of("feed", "key", "state", "tried", "again at", "reason")
     for item in items:
         tried = item.deliveries if item.state == State.QUARANTINED else item.attempts
         again = f"{item.retry_at:%Y-%m-%d %H:%M}" if item.retry_at else "never"
@@ -152,11 +152,15 @@ def _ledger(settings: SearchSettings) -> Iterator[Ledger]:
             f"{exc}. If that is `serve --ingest`, it tells the same at /v1/admin/jobs"
         ) from exc
     with store:
+        if INGEST_LOG not in store.collections():  # who only looks makes none
+            raise NotFoundError(
+                "no archive was polled yet: start `serve --ingest` or workers, or `jobs poll`"
+            )
         yield Ledger(store)
 
 
 def _shown(said: dict[str, Any]) -> Group:
-    feeds = Table("items", *said["feeds"])
+    feeds = table_of("items", *said["feeds"])
     of_all = said["feeds"].values()
     for state in State:
         feeds.add_row(state, *(f"{one['counts'].get(state, 0):,}" for one in of_all))
@@ -164,7 +168,7 @@ def _shown(said: dict[str, Any]) -> Group:
     feeds.add_row("complete up to", *(one["watermark"] or "-" for one in of_all))
     feeds.add_row("polled", *(_short(one["polled_at"]) for one in of_all))
     feeds.add_row("note", *(one["error"] or "" for one in of_all))
-    schedule = Table("job", "done", "next", "failures", "reason")
+    schedule = table_of("job", "done", "next", "failures", "reason")
     for name, job in said["jobs"].items():
         running = job["running_until"] and datetime.fromisoformat(job["running_until"]) > _now()
         again = "runs" if running else _short(job["next_at"], "due")

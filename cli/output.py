@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -26,8 +27,30 @@ T = TypeVar("T")
 
 REFUSALS_SHOWN = 20
 
+NO_END = 10_000
+"""Width of what no terminal shows: a table is as wide as what is in it."""
+
+
+class _Answers(Console):
+    """A console that cuts nothing where there is no terminal."""
+
+    @property  # type: ignore[misc]  # nobody sets it
+    def size(self) -> ConsoleDimensions:
+        """Width and height."""
+        known = super().size
+        return known if self.is_terminal else ConsoleDimensions(NO_END, known.height)
+
+
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
-answers = Console(highlight=False, soft_wrap=True)
+answers = _Answers(highlight=False, soft_wrap=True)
+
+
+def table_of(*columns: str, **how: Any) -> Table:  # noqa: ANN401
+    """Return a table whose long words are folded, not cut, on a narrow terminal."""
+    table = Table(**how)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def say(message: str) -> None:
@@ -79,11 +102,15 @@ class Report:
     ``each`` keeps all others too, to be printed.
     """
 
-    def __init__(self, outcomes: Iterable[Outcome], each: bool = False) -> None:
+    def __init__(self, outcomes: Iterable[Outcome] = (), each: bool = False) -> None:
         self.ingested = 0
         self.unchanged = 0
         self.refused: list[Outcome] = []
         self.kept: list[Outcome] | None = [] if each else None
+        self.take(outcomes)
+
+    def take(self, outcomes: Iterable[Outcome]) -> None:
+        """Count further outcomes; those before one that raises are counted."""
         for outcome in outcomes:
             if self.kept is not None:
                 self.kept.append(outcome)
@@ -107,13 +134,12 @@ class Report:
         each = self.kept is not None
         shown = self.refused[:REFUSALS_SHOWN] if self.kept is None else self.kept
         if shown:
-            table = Table(show_lines=each)
-            for column in ("input", "outcome", "stored as, or reason"):
-                table.add_column(column, overflow="fold")
+            table = table_of("input", "outcome", "stored as, or reason", show_lines=each)
             for one in shown:
                 notes = "".join(f"\n{note}" for note in one.notes)
-                table.add_row("/".join(one.input.split("/")[-2:]), one.status, one.detail + notes)
-            Console(highlight=False, markup=False).print(table)
+                shown_as = "/".join(one.input.split("/")[-2:])
+                table.add_row(*map(escape, (shown_as, one.status, one.detail + notes)))
+            answers.print(table)
         if not each and len(self.refused) > len(shown):
             say(f"… and {len(self.refused) - len(shown):,} more refusals; --json lists them all")
         answers.print(

@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 import uvicorn
 from fastapi import APIRouter
-from rich.table import Table
 
 from cli.answering import opened
 from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import Report, answers, print_json, say, stages, track
+from cli.output import Report, answers, print_json, say, stages, table_of, track
 from common.errors import InputError
 from common.supervised_loop import SupervisedLoop
 from ingest.simulate import simulate
@@ -52,7 +51,7 @@ def status(data_dir: DataDir = None, bundle: Bundle = None, as_json: AsJson = Fa
     if as_json:
         print_json(held)
         return
-    table = Table("", "", show_header=False)
+    table = table_of("", "", show_header=False)
     for name, value in held.items():
         shown = (
             ", ".join(f"{k} {n:,}" for k, n in value.items())

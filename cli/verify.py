@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import answers, print_json, say, stages
+from cli.output import answers, print_json, say, stages, table_of
+from common.errors import NotFoundError
 from ingest.discover import find_spectra
-from workers.bootstrap import open_pipeline
+from search.app import open_store
+from search.schema import model_of
+from workers.bootstrap import build_pipeline
 from workers.verify import Verified, Verifier
 
 OPEN = 3
@@ -34,8 +36,12 @@ def verify(
     Example: chandra-search verify --files downloads/ --repair
     """
     found_files = find_spectra(files) if files else []
-    with open_pipeline(settings_for(data_dir, bundle)) as pipeline, stages() as progress:
-        found = Verifier(pipeline, repair, progress).run(found_files)
+    settings = settings_for(data_dir, bundle)
+    with open_store(settings) as store, stages() as progress:
+        if model_of(store) is None and not repair:  # who only looks makes no collections
+            raise NotFoundError("nothing is stored: there is nothing to verify")
+        with build_pipeline(store, settings) as pipeline:
+            found = Verifier(pipeline, repair, progress).run(found_files)
     _report(found, as_json)
     if found.open:
         raise typer.Exit(OPEN)
@@ -46,9 +52,7 @@ def _report(found: Verified, as_json: bool) -> None:
         print_json({"checked": found.checked, "findings": [asdict(one) for one in found.findings]})
         return
     if found.findings:
-        table = Table()
-        for column in ("found", "what", "cure"):
-            table.add_column(column, overflow="fold")
+        table = table_of("found", "what", "cure")
         for one in [*found.open, *(f for f in found.findings if f.mended)][:SHOWN]:
             table.add_row(one.kind, one.key, "mended" if one.mended else one.cure)
         answers.print(table)

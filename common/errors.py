@@ -9,6 +9,7 @@
     + BundleError
   x NotFoundError           unknown identifier or file, never retried
   x UnavailableError        a service or the store did not answer: retried
+    + StoreUnavailableError the Qdrant server did not answer, or a batch met a change of model
     + StoreLockedError      another process holds the embedded store
     + ArchiveError          an archive did not answer, or answered nonsense
     + BudgetError           no request may be sent to an archive before a known time
@@ -51,6 +52,10 @@ class NotFoundError(ChandraSearchError):
 
 class UnavailableError(ChandraSearchError):
     """A service did not answer; the same call may succeed later."""
+
+
+class StoreUnavailableError(UnavailableError):
+    """The store did not do what was asked; the same may be asked again until it does."""
 
 
 class StoreLockedError(UnavailableError):

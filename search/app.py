@@ -1,8 +1,9 @@
 """The composition root of the search layer: the only place here that builds clients and models."""
 
+import logging
 import shutil
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 
 from common.calibration import CALIBRATION, Calibration, read_calibration
 from common.disk_cache import open_cache
-from common.errors import BundleError, UnavailableError
+from common.errors import BundleError, NotFoundError, UnavailableError
 from common.openai_api import OpenAIService
 from common.ports import Encoder
 from common.settings import get_settings as shared_settings
@@ -33,6 +34,8 @@ from search.store.placement import Placement
 from search.store.server import ServerStore
 from search.view import ModelView
 
+_log = logging.getLogger(__name__)
+
 if TYPE_CHECKING:
     from encoders.bundle import ModelBundle
 
@@ -51,6 +54,8 @@ def open_store(settings: SearchSettings) -> Store:
         store = _connect(settings)
         stack.push(store)
         check_format(store)
+        if isinstance(store, ServerStore):
+            _warn_of_replicas(store)
         stack.pop_all()
     return store
 
@@ -59,6 +64,12 @@ def _connect(settings: SearchSettings) -> Store:
     if settings.qdrant_url is None:
         return EmbeddedStore(settings.data_dir / "store")
     key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+    if key and settings.qdrant_url.scheme == "http" and not _is_private(settings):
+        _log.warning(
+            "the key of the Qdrant server goes to %s unencrypted: use https://, or say that nobody "
+            "else listens on the way (CHANDRA_QDRANT_PRIVATE_NETWORK=true)",
+            settings.qdrant_url,
+        )
     placement = Placement(
         settings.qdrant_shard_number,
         settings.qdrant_replication_factor,
@@ -66,6 +77,19 @@ def _connect(settings: SearchSettings) -> Store:
         settings.qdrant_int8,
     )
     return ServerStore(str(settings.qdrant_url), key, settings.timeout_s, placement)
+
+
+def _warn_of_replicas(store: ServerStore) -> None:
+    """Warn of a cluster that was told long ago to take no write while one of its nodes is away."""
+    with suppress(NotFoundError):  # nothing is stored yet
+        if fault := store.placement_of(schema.DETECTIONS).fault:
+            _log.warning("the stored collections have %s", fault)
+
+
+def _is_private(settings: SearchSettings) -> bool:
+    """Return whether nobody listens on the way to the server: so it is said, or it is here."""
+    here = ("localhost", "127.0.0.1", "[::1]")
+    return settings.qdrant_private_network or getattr(settings.qdrant_url, "host", None) in here
 
 
 def bundle_folder(settings: SearchSettings) -> Path:
@@ -166,7 +190,8 @@ def open_services(settings: SearchSettings, store: Store | None = None) -> Servi
             stack.push(store)
         encoder = load_encoder_of(store, settings)
         calibration = load_calibration(settings, encoder.model_id)
-        schema.open_collections(store, encoder)
+        if schema.model_of(store) is not None:  # who only asks leaves an empty store empty
+            schema.open_collections(store, encoder)
         services = build_services(store, encoder, settings, calibration)
         stack.pop_all()
     return services
@@ -219,6 +244,7 @@ def create_app(
         if store is None:
             store = stack.enter_context(open_store(settings))
         services = open_services(settings, store)
+        schema.open_collections(store, services.search.encoder)
         api = create_api(services, settings, _lifespan(services, settings, every_s), routers)
         for loop in loops:
             api.state.metrics.watch(loop)

@@ -25,6 +25,9 @@ class SearchSettings(BaseSettings):
 
     qdrant_api_key: SecretStr | None = None
 
+    qdrant_private_network: bool = False
+    """Whether nobody else listens on the way to the server: its key may go there unencrypted."""
+
     qdrant_shard_number: int | None = Field(default=None, ge=1)
     """Parts of a collection on a cluster; this and the next three act when one is created."""
 

@@ -6,15 +6,16 @@ never asks through an alias: whoever holds it gets answers of one model, until i
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from qdrant_client import models
 
+from common.errors import NotFoundError
 from search.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of, model_of
 from search.store.base import (
     CollectionSchema,
@@ -31,6 +32,8 @@ from search.store.base import (
     WithVectors,
     Written,
 )
+
+T = TypeVar("T")
 
 _NOT_WITHDRAWN = models.IsEmptyCondition(is_empty=models.PayloadField(key=WITHDRAWN))
 _EVER = models.DatetimeRange(gt=datetime.fromtimestamp(0, UTC))
@@ -68,6 +71,15 @@ class ModelView:
         if collection not in self._names or not self._has_tombstones(collection):
             return asked
         return models.Filter(must=[_NOT_WITHDRAWN, *([asked] if asked else [])])
+
+    def _asked(self, collection: str, ask: Callable[[], T], nothing: T) -> T:
+        """Return an answer; of a store into which nothing was ever ingested it is ``nothing``."""
+        try:
+            return ask()
+        except NotFoundError:
+            if collection not in self._names or self._store.resolve(collection) is not None:
+                raise
+            return nothing
 
     def _has_tombstones(self, collection: str) -> bool:
         """Return whether there are any: the filter costs up to four times an unfiltered query."""
@@ -112,12 +124,21 @@ class ModelView:
         self, collection: str, queries: Sequence[NearestQuery | HybridQuery]
     ) -> list[list[models.ScoredPoint]]:
         """Answer several queries in one call; see `Store`."""
-        kept = [self._kept_in(collection, query) for query in queries]
-        return self._store.query_batch(self._name(collection), kept)
+
+        def ask() -> list[list[models.ScoredPoint]]:
+            kept = [self._kept_in(collection, query) for query in queries]
+            return self._store.query_batch(self._name(collection), kept)
+
+        return self._asked(collection, ask, [[] for _ in queries])
 
     def count(self, collection: str, query_filter: models.Filter | None = None) -> int:
         """Return the exact number of points that match; see `Store`."""
-        return self._store.count(self._name(collection), self._kept(collection, query_filter))
+        name = self._name(collection)
+
+        def ask() -> int:
+            return self._store.count(name, self._kept(collection, query_filter))
+
+        return self._asked(collection, ask, 0)
 
     def facet(
         self,
@@ -127,8 +148,12 @@ class ModelView:
         limit: int = 50,
     ) -> dict[str, int]:
         """Return how many points hold each value of an indexed field; see `Store`."""
-        kept = self._kept(collection, query_filter)
-        return self._store.facet(self._name(collection), key, kept, limit)
+        name = self._name(collection)
+
+        def ask() -> dict[str, int]:
+            return self._store.facet(name, key, self._kept(collection, query_filter), limit)
+
+        return self._asked(collection, ask, {})
 
     def scroll(
         self,
@@ -141,10 +166,15 @@ class ModelView:
         order_by: models.OrderBy | None = None,
     ) -> tuple[list[models.Record], int | str | None]:
         """Return points in the order of their ids, and the next offset; see `Store`."""
-        kept = self._kept(collection, query_filter)
-        return self._store.scroll(
-            self._name(collection), kept, limit, offset, with_payload, with_vectors, order_by
-        )
+        nothing: tuple[list[models.Record], int | str | None] = ([], None)
+
+        def ask() -> tuple[list[models.Record], int | str | None]:
+            kept = self._kept(collection, query_filter)
+            return self._store.scroll(
+                self._name(collection), kept, limit, offset, with_payload, with_vectors, order_by
+            )
+
+        return self._asked(collection, ask, nothing)
 
     def retrieve(
         self,
@@ -154,7 +184,12 @@ class ModelView:
         with_vectors: WithVectors = False,
     ) -> list[models.Record]:
         """Return the points of these ids, tombstones too; see `Store`."""
-        return self._store.retrieve(self._name(collection), ids, with_payload, with_vectors)
+        name = self._name(collection)
+
+        def ask() -> list[models.Record]:
+            return self._store.retrieve(name, ids, with_payload, with_vectors)
+
+        return self._asked(collection, ask, [])
 
     def resolve(self, alias: str) -> str | None:
         """Return the collection that this view takes for an alias; see `Store`."""

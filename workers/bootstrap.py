@@ -35,6 +35,7 @@ from workers.carrying import read_state
 from workers.flow import Chore, Flow
 from workers.metrics import LedgerCollector, StageMetrics, served
 from workers.notes import Notes
+from workers.patience import NO_PATIENCE, Patience
 from workers.pipeline import Pipeline
 from workers.reindex import Reindex
 from workers.settings import WorkerSettings
@@ -48,25 +49,30 @@ class Summaries(StrEnum):
 
 
 def open_pipeline(
-    settings: SearchSettings, summaries: Summaries = Summaries.EXTRACTIVE
+    settings: SearchSettings,
+    summaries: Summaries = Summaries.EXTRACTIVE,
+    patience: Patience = NO_PATIENCE,
 ) -> Pipeline:
     """Return the pipeline over the store and bundle of the settings; close its store after use."""
     with ExitStack() as stack:
         store = open_store(settings)
         stack.push(store)
-        pipeline = build_pipeline(store, settings, summaries)
+        pipeline = build_pipeline(store, settings, summaries, patience)
         stack.pop_all()
     return pipeline
 
 
 def build_pipeline(
-    store: Store, settings: SearchSettings, summaries: Summaries = Summaries.EXTRACTIVE
+    store: Store,
+    settings: SearchSettings,
+    summaries: Summaries = Summaries.EXTRACTIVE,
+    patience: Patience = NO_PATIENCE,
 ) -> Pipeline:
     """Return the pipeline over an open store, which others may use too."""
     state = read_state(store)
     encoder = load_model(settings, state.primary) if state else load_encoder_of(store, settings)
     summarizer = open_summarizer(encoder.embedder, summaries)
-    return Pipeline(store, encoder, summarizer, partial(load_model, settings))
+    return Pipeline(store, encoder, summarizer, partial(load_model, settings), patience)
 
 
 @contextmanager

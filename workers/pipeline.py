@@ -9,6 +9,7 @@ While the model is being changed (`workers.reindex`), both models' collections a
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -17,7 +18,12 @@ import numpy as np
 
 from common.binning import min_max
 from common.dataset import Dataset
-from common.errors import InputError, InvalidSpectrumError, NotFoundError, UnavailableError
+from common.errors import (
+    InputError,
+    InvalidSpectrumError,
+    NotFoundError,
+    StoreUnavailableError,
+)
 from common.ports import Encoder, Summarizer
 from common.records import Outcome, Paper, Refusal, Spectrum
 from ingest.catalog import Catalogue
@@ -27,6 +33,7 @@ from search.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of
 from search.store.base import PointId, Store
 from workers.carrying import Carrier, read_state
 from workers.first_inputs import FirstInputs
+from workers.patience import NO_PATIENCE, Patience
 from workers.writing import DetectionItem, Writer, in_batches
 
 __all__ = ["BATCH", "DetectionItem", "Pipeline"]
@@ -40,7 +47,8 @@ T = TypeVar("T")
 class Pipeline:
     """Encode records and upsert them, in batches, idempotently; safe to use from threads.
 
-    ``load`` finds the bundle of another model id, for a change of model while this runs.
+    ``load`` finds the bundle of another model id, for a change of model while this runs;
+    ``patience`` repeats batches while the store is away.
     """
 
     def __init__(
@@ -49,7 +57,9 @@ class Pipeline:
         encoder: Encoder,
         summarizer: Summarizer,
         load: LoadEncoder | None = None,
+        patience: Patience = NO_PATIENCE,
     ) -> None:
+        self._patience = patience
         self.store = store
         self.encoder = encoder
         self.summarizer = summarizer
@@ -67,7 +77,7 @@ class Pipeline:
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         if exc_type is None:
             for kind in (DETECTIONS, PAPERS):
-                self.store.optimize(kind)
+                self._patience(partial(self.store.optimize, kind))
         self.store.close()
 
     def ingest_spectra(
@@ -85,7 +95,8 @@ class Pipeline:
         """Summarise, embed and ingest papers."""
         for batch in in_batches(papers, BATCH):
             yield from (Outcome.refused(x) for x in batch if isinstance(x, Refusal))
-            yield from self._store_papers([x for x in batch if isinstance(x, Paper)])
+            fresh = [x for x in batch if isinstance(x, Paper)]
+            yield from self._patience(partial(self._store_papers, fresh))
 
     def ingest_dataset(
         self, dataset: Dataset, refused: Iterable[Refusal] = ()
@@ -133,21 +144,21 @@ class Pipeline:
             else:
                 reason = f"another spectrum of {key} than {first}: keep one of the two"
                 yield Outcome(item.input, "refused", reason)
-        yield from self._store_detections(fresh)
+        yield from self._patience(partial(self._store_detections, fresh))
         yield from repeated  # only now is what they repeat safely stored
 
-    def _store_detections(self, items: Sequence[DetectionItem]) -> Iterator[Outcome]:
+    def _store_detections(self, items: Sequence[DetectionItem]) -> list[Outcome]:
         with self._writing() as writer:
             outcomes = writer.write_detections(items)
             self._carry(writer.model_id, DETECTIONS, [item.detection.id for item in items])
-        yield from outcomes
+        return outcomes
 
-    def _store_papers(self, papers: Sequence[Paper]) -> Iterator[Outcome]:
+    def _store_papers(self, papers: Sequence[Paper]) -> list[Outcome]:
         with self._writing() as writer:
             outcomes, touched = writer.write_papers(papers)
             for kind, ids in touched.items():
                 self._carry(writer.model_id, kind, [*ids])
-        yield from outcomes
+        return outcomes
 
     def correct(self, kind: str, fields: Mapping[UUID, Mapping[str, Any]]) -> None:
         """Set payload fields of detections or papers; nothing is encoded, unknown ids are left out.
@@ -209,8 +220,8 @@ class Pipeline:
         return self._encoders[model_id]
 
 
-def _dropped(model_id: str) -> UnavailableError:
-    return UnavailableError(
+def _dropped(model_id: str) -> StoreUnavailableError:
+    return StoreUnavailableError(
         f"the collections of model {model_id} were dropped while a batch was being written: repeat "
         "it, it goes to those in use now"
     )

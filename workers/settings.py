@@ -45,6 +45,9 @@ class WorkerSettings(BaseSettings):
     retry_s: float = Field(default=300, ge=0)
     """Wait after the first failure, four times as long after each further one."""
 
+    ingest_wait_s: float = Field(default=600, ge=0)
+    """How long `chandra-search ingest` waits for a Qdrant server that is away; 0 is not at all."""
+
     visibility_timeout_s: float = Field(default=3600, gt=0)
     """When Redis gives a message away again that nobody has acknowledged."""
 

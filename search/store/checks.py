@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -131,6 +131,26 @@ def check_filter(node: object) -> None:
             raise InvalidQueryError(f"the filter names {node.key!r} but asks nothing of it")
         for name in given:
             check_filter(getattr(node, name))
+
+
+def check_field(key: str, indexed: Collection[str]) -> None:
+    """Refuse a condition on a field without an index."""
+    if key not in indexed:
+        raise InvalidQueryError(
+            f"cannot filter by {key!r}: it has no index; there are {', '.join(sorted(indexed))}"
+        )
+
+
+def check_indexed(node: object, indexed: Collection[str]) -> None:
+    """Refuse a filter with such a condition where the engine would not."""
+    if isinstance(node, list):
+        for part in node:
+            check_indexed(part, indexed)
+    elif isinstance(node, models.FieldCondition):
+        check_field(node.key, indexed)
+    elif isinstance(node, models.Filter | models.MinShould):
+        for name in node.model_fields_set:
+            check_indexed(getattr(node, name), indexed)
 
 
 def check_points(

@@ -13,7 +13,7 @@ import numpy as np
 import qdrant_edge as edge
 from qdrant_client import models
 
-from common.errors import InputError, InvalidQueryError
+from common.errors import InputError
 from search.store.answers import fusion_limit
 from search.store.base import (
     ACORN_BELOW,
@@ -26,7 +26,7 @@ from search.store.base import (
     NearestQuery,
     PointId,
 )
-from search.store.checks import check_hybrid, check_query, parse_id
+from search.store.checks import check_field, check_hybrid, check_query, parse_id
 
 FULL_SCAN_KB = 10_000  # Qdrant's own default, which Edge wants to be told
 
@@ -220,10 +220,7 @@ def _condition(node: models.Condition, fields: Collection[str]) -> edge.Conditio
 
 
 def _field_condition(node: models.FieldCondition, fields: Collection[str]) -> edge.FieldCondition:
-    if node.key not in fields:
-        raise InvalidQueryError(
-            f"cannot filter by {node.key!r}: it has no index; there are {', '.join(sorted(fields))}"
-        )
+    check_field(node.key, fields)
     if node.geo_polygon is not None:
         raise _untranslatable(node.geo_polygon)
     return edge.FieldCondition(

@@ -27,6 +27,19 @@ class Placement:
     int8: bool = False
 
     @property
+    def fault(self) -> str | None:
+        """What makes every write fail while one node is away, and what to do about it."""
+        copies, acknowledged = self.replication_factor or 1, self.write_consistency_factor or 1
+        if copies == 1 or acknowledged < copies:
+            return None
+        return (
+            f"{copies} replicas and write consistency {acknowledged}: while a node is away every "
+            "write fails, and one that fails may stay on one replica. Use 3 and 2 "
+            "(CHANDRA_QDRANT_REPLICATION_FACTOR, CHANDRA_QDRANT_WRITE_CONSISTENCY_FACTOR), see "
+            "docs/how-to/cluster.md"
+        )
+
+    @property
     def quantization(self) -> models.ScalarQuantization | None:
         """How vectors are compressed: the outermost 1% of values counts as the outermost byte."""
         if not self.int8:

@@ -19,7 +19,7 @@ from common.errors import (
     InputError,
     InvalidQueryError,
     NotFoundError,
-    UnavailableError,
+    StoreUnavailableError,
 )
 from search.store.answers import facet_counts, in_order, ranked, unmarked
 from search.store.base import (
@@ -40,6 +40,7 @@ from search.store.base import (
 )
 from search.store.checks import (
     check_filter,
+    check_indexed,
     check_limit,
     check_name,
     check_payloads,
@@ -59,9 +60,9 @@ DEFAULT_PLACEMENT = Placement()
 class ServerStore:
     """A `Store` on a Qdrant server, shared by any number of processes.
 
-    Nothing is retried here but guarded writes: an UnavailableError is the caller's to repeat. The
-    time-out, in whole seconds rounded up, is for connecting and for waiting; the server too gives
-    up a question then.
+    Nothing is retried here but guarded writes: a StoreUnavailableError is the caller's to repeat.
+    The time-out, in whole seconds rounded up, is for connecting and for waiting; the server too
+    gives up a question then.
     """
 
     def __init__(
@@ -76,8 +77,12 @@ class ServerStore:
         self._timeout_s = math.ceil(timeout_s)
         # The client's version check warns from a thread of its own; a server that does not
         # understand us says so in an answer.
+        # A key given as such makes it warn of http:// each time; `search.app` does so, with advice.
         self._client = QdrantClient(
-            url=url, api_key=api_key, timeout=self._timeout_s, check_compatibility=False
+            url=url,
+            headers={"api-key": api_key} if api_key else None,
+            timeout=self._timeout_s,
+            check_compatibility=False,
         )
         self._snapshots = ServerSnapshots(url, api_key, timeout_s)
         self._guarded = GuardedWrites(self._client, self._timeout_s)
@@ -219,6 +224,7 @@ class ServerStore:
         """Remove payload fields; see `Store`."""
         check_filter(query_filter)
         with self._errors(InputError):
+            check_indexed(query_filter, self._client.get_collection(collection).payload_schema)
             self._client.delete_payload(
                 collection, fields, query_filter or models.Filter(), ordering=ORDERING
             )
@@ -335,6 +341,12 @@ class ServerStore:
             found.points_count or 0, found.indexed_vectors_count or 0, found.segments_count
         )
 
+    def placement_of(self, collection: str) -> Placement:
+        """Return how a cluster keeps a collection."""
+        with self._errors():
+            kept = self._client.get_collection(collection).config.params
+        return Placement(kept.shard_number, kept.replication_factor, kept.write_consistency_factor)
+
     def save_snapshot(self, collection: str, path: Path) -> None:
         """Write a collection into a file; see `Store`."""
         self._snapshots.download(self.resolve(collection) or collection, path)
@@ -362,6 +374,8 @@ class ServerStore:
 
     def _create(self, name: str, schema: CollectionSchema) -> None:
         """Create a collection, unless another process has just done so."""
+        if fault := self._placement.fault:
+            raise InputError(f"{name} would have {fault}")
         vectors = {
             field: models.VectorParams(
                 size=vector.size, distance=models.Distance.COSINE, on_disk=vector.on_disk
@@ -398,7 +412,7 @@ class ServerStore:
         except UnexpectedResponse as exc:
             raise self._translate(exc, refused) from exc
         except (ResponseHandlingException, ResourceExhaustedResponse, JSONDecodeError) as exc:
-            raise UnavailableError(
+            raise StoreUnavailableError(
                 f"the Qdrant server at {self._url} does not answer ({exc}): is it running, "
                 "and is CHANDRA_QDRANT_URL right?"
             ) from exc
@@ -413,7 +427,9 @@ class ServerStore:
             return NotFoundError(f"{self._url}: {reason}")
         if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return refused(f"the Qdrant server at {self._url} refuses: {reason}")
-        return UnavailableError(f"the Qdrant server at {self._url} failed ({status}): {reason}")
+        return StoreUnavailableError(
+            f"the Qdrant server at {self._url} failed ({status}): {reason}"
+        )
 
 
 def _schema(info: models.CollectionInfo) -> CollectionSchema:

@@ -38,15 +38,14 @@ def test_filter_selects_what_brute_force_selects(engines, node):
 @given(node=st.none() | filters(POINTS), seed=st.integers(0, 2**32 - 1), limit=st.integers(1, 40))
 def test_engines_answer_alike_and_as_brute_force(engines, node, seed, limit):
     vector = np.random.default_rng(seed).normal(size=16)
-    answers = [
-        [(hit.id, round(hit.score, 5)) for hit in store.query(NAME, vector, "own", node, limit)]
-        for store in engines
-    ]
+    found = [store.query(NAME, vector, "own", node, limit) for store in engines]
+    answers, scores = ([[getattr(h, of) for h in hits] for hits in found] for of in ("id", "score"))
     assert all(answer == answers[0] for answer in answers)
+    assert all(one == pytest.approx(scores[0], abs=1e-5) for one in scores)  # not to the last bit
     rows = {p.id: p.vector["own"] for p in POINTS if "own" in p.vector}
     passing = [p.id for p in POINTS if p.id in rows and (node is None or matches(node, p))]
     cosine = {i: np.dot(rows[i], vector) / np.linalg.norm(rows[i]) for i in passing}
-    assert [i for i, _ in answers[0]] == sorted(passing, key=lambda i: -cosine[i])[:limit]
+    assert answers[0] == sorted(passing, key=lambda i: -cosine[i])[:limit]
 
 
 def test_engines_answer_batches_alike(engines):

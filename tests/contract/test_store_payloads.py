@@ -86,9 +86,23 @@ def test_delete_payload_removes_fields_from_points_that_match(store, scored):
     assert having == {3, 4, 5}
 
 
-def test_delete_payload_by_a_field_without_index_is_refused(store, scored):
+NOT_INDEXED = models.FieldCondition(key="not_indexed", range=models.Range(gt=0))
+INDEXED = models.FieldCondition(key="obsid", range=models.Range(gt=0))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        models.Filter(must=[INDEXED, NOT_INDEXED]),
+        models.Filter(must_not=NOT_INDEXED),
+        models.Filter(should=[models.Filter(must=[NOT_INDEXED])]),
+        models.Filter(min_should=models.MinShould(conditions=[INDEXED, NOT_INDEXED], min_count=1)),
+    ],
+)
+def test_delete_payload_by_a_field_without_index_is_refused(store, scored, condition):
     with pytest.raises(InputError, match="not_indexed"):
-        store.delete_payload(scored, ["obsid"], field("not_indexed", range=models.Range(gt=0)))
+        store.delete_payload(scored, ["obsid"], condition)
+    assert payloads(store, scored)[1] == {"obsid": 1}
 
 
 def test_delete_payload_by_a_bound_that_is_no_number_is_refused(store, scored):

@@ -48,6 +48,8 @@ class Collection:
     faults: Faults = field(default_factory=Faults)
     late: list = field(default_factory=list)
     turn: int = 0
+    filling: int = 0
+    """How often it is still said that a replica fills up; answers lack points so long."""
 
     @property
     def replicas(self):

@@ -1,6 +1,7 @@
 """Snapshots of the stand-in: the folder of a shard and what was asked for when it was made."""
 
 import json
+import os
 import shutil
 import tarfile
 from io import BytesIO
@@ -13,15 +14,23 @@ from fastapi.responses import FileResponse
 from qdrant_client import models
 from qdrant_rest.shards import CREATION, INDEXES, ApiError
 
+FILLING = int(os.environ.get("QDRANT_REST_FILLING", "0"))
+"""How often after a restore a replica on another node is said to fill up; 0 is no other node."""
+
 
 def add_snapshots(api, collections):
     kept = collections.folder / ".snapshots"
 
     @api.get("/collections/{name}/cluster")
     def cluster(name: str):
+        collection = collections.get(name)
         shard = {"shard_id": 0, "points_count": 0, "state": "Active"}
-        collections.get(name)
-        return {"result": {"local_shards": [shard], "remote_shards": []}, "status": "ok"}
+        remote = []
+        if FILLING:
+            state = "Partial" if collection.filling else "Active"
+            remote = [{"shard_id": 0, "peer_id": 2, "state": state}]
+            collection.filling = max(0, collection.filling - 1)
+        return {"result": {"local_shards": [shard], "remote_shards": remote}, "status": "ok"}
 
     @api.post("/collections/{name}/snapshots")
     def take(name: str):
@@ -65,7 +74,7 @@ def load(collections, name, file):
             archive.extractall(unpacked, filter="data")
         creation = json.loads((unpacked / CREATION).read_text())
     except (tarfile.TarError, OSError) as exc:
-        raise ApiError(400, f"Wrong input: no snapshot: {exc}") from exc
+        raise ApiError(500, f"Service internal error: {exc}") from exc  # as the real one
     collections.create(name, models.CreateCollection(**creation["config"]))
     collection = collections.get(name)
     collection.shard.close()
@@ -74,4 +83,5 @@ def load(collections, name, file):
     collection.shard = edge.EdgeShard.load(str(collections.folder / name))
     for field, params in INDEXES.validate_python(creation["indexes"]).items():
         collections.index(name, field, params)
+    collection.filling = FILLING
     shutil.rmtree(unpacked)

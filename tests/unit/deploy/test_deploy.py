@@ -6,12 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from cli.main import app
 from common.settings import SharedSettings
 from encoders.settings import EncoderSettings
 from ingest.archives.settings import ArchiveSettings
@@ -31,6 +33,8 @@ EXAMPLE = dict(
     for line in (DEPLOY / "env.example").read_text().splitlines()
     if line and not line.startswith("#")
 )
+SETTING = re.compile(r"\$\{(\w+):-(\S+)\}")
+MOUNT_POINTS = {"/tmp"}  # of `tmpfs`: folders that are there in every image
 # The plugin is in no package registry that CI reaches (Debian's docker-compose is the old one).
 WITHOUT_COMPOSE = "`docker compose` is not installed: only the schema was checked"
 
@@ -79,8 +83,7 @@ def test_service_is_pinned_limited_watched_and_hardened(name):
     tag = service["image"].rpartition(":")[2]
     assert re.search(r"\d+\.\d+\.\d+", tag)
     assert service["healthcheck"]["test"]
-    limits = service["deploy"]["resources"]["limits"]
-    assert limits.keys() == {"cpus", "memory"}
+    assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -94,13 +97,32 @@ def test_nothing_is_written_into_a_read_only_container():
     assert SERVICES["qdrant"]["environment"]["QDRANT_INIT_FILE_PATH"].startswith("/tmp/")
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_limits_are_settings_whose_defaults_any_machine_takes(name):
+    prefix = name.upper().replace("-", "_")
+    for what, limit in SERVICES[name]["deploy"]["resources"]["limits"].items():
+        setting, default = SETTING.fullmatch(limit).groups()
+        assert setting == f"{prefix}_{what.upper()}"
+        assert EXAMPLE[setting] == default
+    # "Range of CPUs is from 0.01 to 2.00": docker starts nothing that wants more than there are
+    assert 0.01 <= float(EXAMPLE[f"{prefix}_CPUS"]) <= 1
+
+
+def test_folders_in_memory_are_mounted_where_images_have_folders():
+    # Debian 12's engine loses the mode of others when a container starts again
+    mounted = {
+        one.partition(":")[0] for service in SERVICES.values() for one in service.get("tmpfs", ())
+    }
+    assert mounted == MOUNT_POINTS
+
+
 def test_keys_of_prometheus_are_where_it_reads_them(tmp_path):
     service = SERVICES["prometheus"]
     program = tmp_path / "prometheus"
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     program.chmod(0o755)
     shell, option, script, *rest = service["entrypoint"]
-    script = script.replace("$$", "$").replace("/run/keys", str(tmp_path))
+    script = script.replace("$$", "$").replace("/dev/shm", str(tmp_path))
     keys = {name: f"{name} of the environment" for name in service["environment"]}
     environment = keys | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(
@@ -117,23 +139,72 @@ def test_keys_of_prometheus_are_where_it_reads_them(tmp_path):
         for job in config["scrape_configs"]
         if "authorization" in job
     ]
-    assert {path.parent for path in read} == {Path("/run/keys")}
+    assert {path.parent for path in read} == {Path("/dev/shm")}
     assert {(tmp_path / path.name).read_text() for path in read} == {*keys.values()}
-    assert any(where.startswith("/run/keys:") for where in service["tmpfs"])
 
 
 def test_page_names_the_sum_of_the_limits():
-    limits = [service["deploy"]["resources"]["limits"] for service in SERVICES.values()]
-    cores = sum(float(one["cpus"]) for one in limits)
-    megabytes = sum(
-        int(one["memory"][:-1]) * {"g": 1024, "m": 1}[one["memory"][-1]] for one in limits
-    )
+    cores = sum(float(value) for name, value in EXAMPLE.items() if name.endswith("_CPUS"))
+    memory = [value for name, value in EXAMPLE.items() if name.endswith("_MEMORY")]
+    megabytes = sum(int(most[:-1]) * {"g": 1024, "m": 1}[most[-1]] for most in memory)
     page = (ROOT / "docs/how-to/deploy.md").read_text()
     assert f"{cores:g} cores and {megabytes / 1024:g} GB" in page
 
 
-def test_image_has_a_health_check_of_its_own():
-    assert re.search("^HEALTHCHECK ", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+@pytest.fixture(scope="module")
+def steps():
+    """The steps of the Dockerfile: instruction and what it is given."""
+    lines = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    return [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
+
+
+def given(steps, instruction):
+    return [what for name, what in steps if name == instruction]
+
+
+def test_image_has_a_health_check_of_its_own(steps):
+    assert given(steps, "HEALTHCHECK")
+
+
+def test_image_has_torch_for_cpus_unless_told_otherwise(steps, tmp_path):
+    (default,) = given(steps, "ARG")
+    name, _, url = default.partition("=")
+    assert url == EXAMPLE[name] == "https://download.pytorch.org/whl/cpu"
+    assert COMPOSE["services"]["api"]["build"]["args"] == {name: f"${{{name}-{url}}}"}
+    first, second = (run for run in given(steps, "RUN") if "pip install" in run)
+
+    def words(given):
+        echoed = "python() { :; }; " + first.replace("/venv/bin/pip", "echo")
+        shell = ["sh", "-c", echoed]
+        return subprocess.run(
+            shell,
+            env={"PATH": os.environ["PATH"], name: given},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+
+    assert words(url)[-3:] == ["--index-url", url, "torch"]
+    assert "--index-url" not in words("")
+    assert words("")[-1] == "torch"
+    assert name not in second  # what else is installed does not come from there
+
+
+def test_image_is_made_of_files_that_there_are(steps):
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    copied = [what.split()[:-1] for what in given(steps, "COPY") if not what.startswith("--from")]
+    sources = [one for some in copied for one in some]
+    assert [one for one in sources if not (ROOT / one).exists() or one in ignored] == []
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    assert {*packages["targets"]["wheel"]["packages"]} <= {*sources}
+
+
+def test_containers_run_commands_that_there_are(steps):
+    assert given(steps, "ENTRYPOINT") == ['["chandra-search"]']
+    known = {one.name or one.callback.__name__ for one in app.registered_commands}
+    for name, service in SERVICES.items():
+        if service["image"].startswith("chandra-search:"):
+            assert service["command"][0] in known, name
 
 
 def test_nothing_listens_beyond_this_machine():

@@ -3,12 +3,17 @@
 import json
 
 import pytest
+from fake_encoder import FakeEncoder
 from qdrant_client import models
 from qdrant_rest.process import running
 
+from common.errors import InputError
 from search.app import open_store
+from search.schema import DETECTIONS, open_collections
 from search.settings import SearchSettings
 from search.store.base import CollectionSchema, NearestQuery, VectorField
+from search.store.placement import Placement
+from search.store.server import ServerStore
 from search.store.server_translation import to_request
 
 SCHEMA = CollectionSchema({"own": VectorField(2), "text": VectorField(4, on_disk=True)})
@@ -32,10 +37,38 @@ def created(tmp_path):
 
 def test_a_cluster_is_told_of_shards_replicas_and_acknowledgements(created):
     config = created(
-        qdrant_shard_number=6, qdrant_replication_factor=2, qdrant_write_consistency_factor=2
+        qdrant_shard_number=6, qdrant_replication_factor=3, qdrant_write_consistency_factor=2
     )
-    assert (config["shard_number"], config["replication_factor"]) == (6, 2)
+    assert (config["shard_number"], config["replication_factor"]) == (6, 3)
     assert config["write_consistency_factor"] == 2
+
+
+@pytest.mark.parametrize(("copies", "acknowledged"), [(2, 2), (3, 3), (2, 3)])
+def test_collections_that_take_no_write_while_a_node_is_away_are_not_made(
+    created, copies, acknowledged
+):
+    with pytest.raises(InputError, match=rf"{copies} replicas and write .*Use 3 and 2"):
+        created(qdrant_replication_factor=copies, qdrant_write_consistency_factor=acknowledged)
+
+
+@pytest.mark.parametrize(
+    ("copies", "acknowledged", "warned"),
+    [(2, 2, True), (3, 2, False), (2, 1, False), (1, 1, False)],
+)
+def test_such_a_cluster_made_before_is_warned_of_at_the_start(
+    tmp_path, caplog, monkeypatch, copies, acknowledged, warned
+):
+    with running(tmp_path / "engine") as url:
+        ours = SearchSettings(data_dir=tmp_path, qdrant_url=url, timeout_s=30)
+        with (
+            monkeypatch.context() as before,
+            ServerStore(url, None, 30, Placement(None, copies, acknowledged)) as store,
+        ):
+            before.setattr(Placement, "fault", None)
+            open_collections(store, FakeEncoder())
+        with open_store(ours) as store:
+            assert store.placement_of(DETECTIONS) == Placement(1, copies, acknowledged)
+    assert any("2 replicas and write consistency 2" in one for one in caplog.messages) == warned
 
 
 def test_a_single_server_decides_by_itself(created):
