@@ -17,17 +17,20 @@ from common.errors import InputError
 from ingest.simulate import simulate
 from search.api.keys import require_keys_beyond_this_machine
 from search.api.logs import log_as_json
-from search.app import create_app, open_store
+from search.app import create_app, open_store, open_uploads
 from search.filters import DetectionFilter
 from search.rendering.formats import render, render_estimates
 from search.results import Arrange, Page, Target
 from search.services import Services
 from search.settings import SearchSettings
 from search.store.base import Store
-from workers.bootstrap import open_flow, open_pipeline
+from search.uploads.folder import Notify
+from workers.app import create_celery
+from workers.bootstrap import open_flow, open_ingestion, open_pipeline
 from workers.inprocess import Scheduler
 from workers.routes import jobs_router
 from workers.settings import get_settings
+from workers.uploads import sender
 
 DEMO_SEED = 2026
 QUESTION = "obscured active nucleus with an iron line"
@@ -72,8 +75,9 @@ def serve(
 ) -> None:
     """Answer over HTTP; the interactive description is at /docs.
 
-    With --ingest this one process also does what workers do elsewhere: it polls the archives on
-    schedule and stores what is new; see `chandra-search jobs`. No Redis is needed.
+    What is uploaded (/v1/ingest) is stored by this process too, or by workers where
+    CHANDRA_REDIS_URL is set. With --ingest it also polls the archives on schedule and stores what
+    is new; see `chandra-search jobs`. No Redis is needed.
 
     Beyond this machine only with API keys: CHANDRA_API_KEYS_READ, _INGEST, _ADMIN, each of them a
     list with commas, at least 16 characters a key.
@@ -81,16 +85,16 @@ def serve(
     Example: CHANDRA_API_KEYS_READ=$(openssl rand -hex 24) chandra-search serve --host 0.0.0.0
     """
     settings = settings_for(data_dir, bundle, host=host, port=port)
+    _require_right_and_room(settings)
     if not ingest:
         _serve(settings)
         return
-    _require_right_and_room(settings)
     with (
         open_store(settings) as store,
         open_flow(settings, get_settings(), None, store) as flow,
-        Scheduler(flow),
+        Scheduler(flow) as scheduler,
     ):
-        _serve(settings, store, [jobs_router(flow)])
+        _answer(settings, store, lambda _: scheduler.wake(), [jobs_router(flow)])
 
 
 def demo(
@@ -159,11 +163,22 @@ def _ask_four(services: Services, key: str) -> None:
     answers.print(render_estimates([estimates], "table", title=title))
 
 
-def _serve(
-    settings: SearchSettings, store: Store | None = None, routers: Sequence[APIRouter] = ()
+def _serve(settings: SearchSettings) -> None:
+    """Answer, and have uploads stored: by workers where there is a queue, else by this process."""
+    ours = get_settings()
+    with open_store(settings) as store:
+        if ours.redis_url:
+            with create_celery(ours.redis_url) as queue:
+                _answer(settings, store, sender(queue))
+            return
+        with Scheduler(open_ingestion(store, settings, ours)) as scheduler:
+            _answer(settings, store, lambda _: scheduler.wake())
+
+
+def _answer(
+    settings: SearchSettings, store: Store, notify: Notify, routers: Sequence[APIRouter] = ()
 ) -> None:
-    _require_right_and_room(settings)
-    app = create_app(settings, store, routers=routers)
+    app = create_app(settings, store, routers=routers, uploads=open_uploads(settings, notify))
     say(
         f"serving {settings.data_dir} at http://{settings.host}:{settings.port} "
         "(try it at /docs); Ctrl-C stops"

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ from search.store.base import Store
 from search.store.embedded import EmbeddedStore
 from search.store.placement import Placement
 from search.store.server import ServerStore
+from search.uploads import UploadFolder
+from search.uploads.folder import Notify
 from search.view import ModelView
 
 if TYPE_CHECKING:
@@ -206,10 +209,12 @@ def create_app(
     store: Store | None = None,
     every_s: float = WATCH_EVERY_S,
     routers: Sequence[APIRouter] = (),
+    uploads: UploadFolder | None = None,
 ) -> FastAPI:
     """Return the HTTP application, which changes to another model when its store does.
 
-    ``routers`` are further routes, of whoever uses the same store.
+    ``routers`` are further routes, of whoever uses the same store. ``uploads`` takes what is to be
+    ingested.
     """
     store = store or open_store(settings)
     services = open_services(settings, store)
@@ -224,4 +229,14 @@ def create_app(
         with ModelWatch(store, services.search.encoder.model_id, change, every_s):
             yield
 
-    return create_api(services, settings, watching, routers)
+    return create_api(services, settings, watching, routers, uploads)
+
+
+def open_uploads(settings: SearchSettings, notify: Notify = lambda _: None) -> UploadFolder:
+    """Return the folder of uploads; ``notify`` is told the id of each job that comes."""
+    return UploadFolder(
+        settings.uploads_dir or settings.data_dir / "uploads",
+        settings.max_uploads_waiting,
+        timedelta(days=settings.uploads_kept_days),
+        notify,
+    )

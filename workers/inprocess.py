@@ -5,13 +5,29 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from common.errors import ChandraSearchError
+from workers import tasks
 from workers.flow import Flow
 from workers.schedule import ENCODING, LEARN
+from workers.settings import WorkerSettings
 
 _log = logging.getLogger(__name__)
+
+
+class Steps(tasks.Steps, Protocol):
+    """What there is to do: a whole `workers.flow.Flow`, or `workers.uploads.Uploads` alone."""
+
+    settings: WorkerSettings
+
+    def take_over(self) -> None:
+        """Free what a process before this one had in hand."""
+        ...
+
+    def stop(self) -> None:
+        """Ask what takes long to end."""
+        ...
 
 
 class Scheduler:
@@ -21,7 +37,7 @@ class Scheduler:
     broken off.
     """
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Steps) -> None:
         self._flow = flow
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -47,6 +63,10 @@ class Scheduler:
         self._thread.join()
         for pool in (self._io, self._encode, self._learn):
             pool.shutdown(cancel_futures=True)
+
+    def wake(self) -> None:
+        """Look at once what is to be done."""
+        self._wake.set()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -80,11 +100,11 @@ def drain(flow: Flow) -> int:
     """
     sent = 0
     while True:
-        tasks: list[tuple[str, str, Sequence[str]]] = []
-        flow.dispatch(lambda step, feed, keys: tasks.append((step, feed, keys)))  # noqa: B023
-        if not tasks:
+        given: list[tuple[str, str, Sequence[str]]] = []
+        flow.dispatch(lambda step, feed, keys: given.append((step, feed, keys)))  # noqa: B023
+        if not given:
             return sent
-        for step, feed, keys in tasks:
+        for step, feed, keys in given:
             sent += len(keys)
             try:
                 flow.run(step, feed, keys)
