@@ -27,6 +27,7 @@ from search.store.base import Store
 from search.uploads.folder import Notify
 from workers.app import create_celery
 from workers.bootstrap import open_flow, open_ingestion, open_pipeline
+from workers.broker import client_of
 from workers.inprocess import Scheduler
 from workers.routes import jobs_router
 from workers.settings import get_settings
@@ -167,7 +168,8 @@ def _serve(settings: SearchSettings) -> None:
     """Answer, and have uploads stored: by workers where there is a queue, else by this process."""
     ours = get_settings()
     with open_store(settings) as store:
-        if ours.redis_url:
+        if ours.redis_url and settings.qdrant_url:  # an embedded store has no other workers
+            client_of(ours.redis_url).close()  # a wrong address is said now
             with create_celery(ours.redis_url) as queue:
                 _answer(settings, store, sender(queue))
             return

@@ -83,7 +83,7 @@ class Scheduler:
         pool = self._encode if step in ENCODING else self._learn if step == LEARN else self._io
         pool.submit(self._flow.run, step, feed, keys).add_done_callback(self._ended)
 
-    def _ended(self, future: "Future[int]") -> None:
+    def _ended(self, future: "Future[object]") -> None:
         """Log what went wrong, whatever it was, and look at once what is to be done next."""
         error = None if future.cancelled() else future.exception()
         if isinstance(error, ChandraSearchError):

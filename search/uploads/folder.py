@@ -25,8 +25,8 @@ from common.errors import BusyError, NoRoomError, NotFoundError, UnavailableErro
 from search.uploads.job import Job, OutcomePage, Report, Status, page_of_outcomes
 
 JOB, REPORT, OUTCOMES, FILES, SENT = "job.json", "report.json", "outcomes.jsonl", "files", "sent"
-ABANDONED_S = 3600.0
-"""How long nothing has come of an upload that is thrown away."""
+ABANDONED_S = 86_400.0
+"""How old an upload is that nobody receives any more; a body has seconds to arrive."""
 LONGEST_NAME = 100
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -77,7 +77,10 @@ class UploadFolder:
         """
         with disk_errors():
             for folder in (self._incoming, self._waiting, self._done):
-                folder.mkdir(parents=True, exist_ok=True)
+                if not folder.exists():
+                    folder.mkdir(parents=True, exist_ok=True)
+                    for parent in (folder.parent, folder.parent.parent):
+                        _sync(parent)
             self._sweep()
         self._enter()
         draft = Draft(self._incoming / uuid4().hex, self._waiting, self._leave)

@@ -33,6 +33,7 @@ from upload_requests import (
 
 from common.records import Outcome
 from search.uploads import Report, harmless_name
+from search.uploads.folder import ABANDONED_S
 from search.uploads.job import write_outcomes
 
 
@@ -339,7 +340,7 @@ def test_folder_that_cannot_be_written_is_said(small, tmp_path):
 def test_what_a_killed_process_had_begun_to_receive_is_thrown_away(client, uploads, tmp_path):
     begun = tmp_path / "uploads" / "incoming" / ("0" * 32)
     begun.mkdir(parents=True)
-    os.utime(begun, (time.time() - 7200,) * 2)
+    os.utime(begun, (time.time() - 2 * ABANDONED_S,) * 2)
     fresh = begun.with_name("1" * 32)
     fresh.mkdir()
 
@@ -436,6 +437,9 @@ def test_pages_of_other_sites_may_not_send_files(small, uploads):
     assert send("null") == 403
     assert send("https://ours.example") == 202
     assert send("http://testserver") == 202
+    keyed = TestClient(api_over(small, uploads, **KEYS))
+    headers = {"Origin": "https://evil.example", **with_key(INGEST)}  # a browser asks first
+    assert keyed.post(PAPERS, files=[("file", ("a", BIB))], headers=headers).status_code == 202
     asked = {"question": "hot gas"}
     elsewhere = {"Origin": "https://evil.example"}
     assert client.post("/v1/search/text", json=asked, headers=elsewhere).status_code == 200
