@@ -104,11 +104,25 @@ class UploadFolder:
         return self._jobs_in(self._done) + self.waiting()
 
     def job(self, job_id: str) -> Job:
-        """Return a job, or raise NotFoundError."""
+        """Return a job.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none of that id.
+        UnavailableError
+            If it cannot be understood.
+        """
         read = self._read(job_id, JOB)
         if read is None:
             raise unknown_job(job_id)
-        return Job.model_validate_json(read)
+        try:
+            return Job.model_validate_json(read)
+        except ValidationError as exc:
+            raise UnavailableError(
+                f"job {job_id} cannot be read, it is damaged or of newer code: whoever runs the "
+                "server installs that"
+            ) from exc
 
     def report(self, job_id: str) -> Report:
         """Return what has become of a job."""
@@ -192,9 +206,11 @@ class UploadFolder:
 
     def _jobs_in(self, folder: Path) -> list[Job]:
         found = []
-        for one in folder.iterdir() if folder.exists() else ():
-            with suppress(NotFoundError):
-                found.append(self.job(one.name))
+        with disk_errors():
+            names = os.listdir(folder) if folder.exists() else []  # noqa: PTH208
+        for name in names:
+            with suppress(NotFoundError, UnavailableError):  # it waits for newer code
+                found.append(self.job(name))
         return sorted(found, key=lambda job: job.created_at)
 
     def _enter(self) -> None:

@@ -440,6 +440,18 @@ def test_continuous_ingestion_works_off_uploads_too(server, tmp_path):
     assert flow.ledger.counts() == {"ads": {"stored": 2}}
 
 
+def test_job_of_newer_code_holds_up_no_other(server):
+    newer, known = (server.send(PAPERS, file("a.bib", BIB)) for _ in range(2))
+    kept = server.folder.path(newer.rpartition("/")[2]) / "job.json"
+    kept.write_text(kept.read_text().replace('"papers"', '"light curves"'))
+    drain(server.work)
+
+    assert server.job(known)["state"] == "done"
+    assert server.api.get(newer).status_code == 503
+    assert "newer code" in server.api.get(newer).json()["detail"]
+    assert kept.exists()
+
+
 def test_outcomes_are_forgotten_after_their_time(server):
     old = server.done(PAPERS, file("a.bib", BIB))
     done = server.path / "done" / old["id"]
