@@ -11,6 +11,7 @@ from astropy.table import QTable
 
 from chandra_client.connection import Connection, Files
 from chandra_client.errors import RefusedError
+from chandra_client.ingestion import Ingestion
 from chandra_client.options import Filters, Options, as_parameters
 from chandra_client.spectra import EstimateOptions, SearchOptions, Spectrum, sent
 from chandra_client.tables import ECSV, JSON, as_document, as_table, joined
@@ -20,7 +21,7 @@ Target = Literal["detections", "papers"]
 PAGE = 1000
 
 
-class Client:
+class Client(Ingestion):
     """A connection to one server; close it, or use it in a ``with`` statement.
 
     Answers are tables with units, in which what is not known is masked. Their ``meta`` says what

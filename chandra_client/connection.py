@@ -21,7 +21,7 @@ Parameters = Mapping[str, Any]
 Files = Sequence[tuple[str, tuple[str | None, bytes]]]
 
 BUSY = (429, 503)
-DOWN = (*BUSY, 502, 504)
+DOWN = (*BUSY, 502, 504, 507)
 KEY = (401, 403)
 FIRST_PAUSE_S = 0.5
 SHOWN = 200
@@ -70,7 +70,7 @@ class Connection:
             if pause > self._patience_s:
                 break
             time.sleep(pause)
-        if response.status_code != httpx.codes.OK:
+        if response.status_code not in (httpx.codes.OK, httpx.codes.ACCEPTED):
             raise _error(response)
         kind = response.headers.get("content-type", "").partition(";")[0].strip()
         if kind != accept:

@@ -60,9 +60,9 @@ def sent(spectrum: Spectrum, options: dict[str, Any]) -> Sent:
     """Return a spectrum as it is sent, and take from the options what tells how it is read."""
     exposure_s, rmf, row = (options.pop(name, None) for name in Reading.__annotations__)
     if isinstance(spectrum, str | PathLike):
-        parts = [("file", _read(spectrum))]
+        parts = [("file", read(spectrum))]
         if rmf is not None:
-            parts.append(("rmf", _read(rmf)))
+            parts.append(("rmf", read(rmf)))
         return Sent(files=[*parts, ("row", (None, str(row or 1).encode()))])
     if exposure_s is None:
         raise RefusedError("counts without their exposure: give exposure_s, in seconds")
@@ -72,7 +72,8 @@ def sent(spectrum: Spectrum, options: dict[str, Any]) -> Sent:
     return Sent(body={"counts": counts.tolist(), "exposure_s": float(exposure_s)})
 
 
-def _read(path: File) -> tuple[str, bytes]:
+def read(path: File) -> tuple[str, bytes]:
+    """Return name and content of a file."""
     try:
         return Path(path).name, Path(path).read_bytes()
     except OSError as exc:

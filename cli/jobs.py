@@ -13,7 +13,7 @@ from rich.live import Live
 from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import answers, errors, print_json, say, table_of
 from common.errors import NotFoundError, StoreLockedError
-from search.app import open_store
+from search.app import open_store, open_uploads
 from search.schema import INGEST_LOG
 from search.settings import SearchSettings
 from workers.bootstrap import open_flow
@@ -141,6 +141,34 @@ def poll(
         print_json({"found": found, "counts": counts})
     else:
         answers.print(f"{found:,} new or changed; now {_listed(counts)}")
+
+
+@app.command()
+def uploads(
+    limit: Annotated[int, typer.Option(min=1, help="Uploads at most, the newest.")] = 20,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what was sent over HTTP to be ingested, also while the store is in use.
+
+    Example: chandra-search jobs uploads --json
+    """
+    folder = open_uploads(settings_for(data_dir))
+    told = [(job, folder.report(job.id)) for job in folder.every()[-limit:]]
+    if as_json:
+        print_json(
+            [
+                {**job.model_dump(mode="json", exclude={"owner"}), **report.model_dump(mode="json")}
+                for job, report in told
+            ]
+        )
+        return
+    table = table_of("job", "sent", "what", "state", "ingested", "unchanged", "refused", "reason")
+    for job, report in told:
+        numbers = (f"{n:,}" for n in (report.ingested, report.unchanged, report.refused))
+        sent = _short(job.created_at.isoformat())
+        table.add_row(job.id, sent, job.kind, report.state, *numbers, report.reason or "")
+    answers.print(table)
 
 
 @contextmanager

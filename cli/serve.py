@@ -17,18 +17,21 @@ from common.supervised_loop import SupervisedLoop
 from ingest.simulate import simulate
 from search.api.keys import require_keys_beyond_this_machine
 from search.api.logs import log_as_json
-from search.app import create_app, open_store
+from search.app import create_app, open_store, open_uploads
 from search.filters import DetectionFilter
 from search.rendering.formats import render, render_estimates
 from search.results import Arrange, Page, Target
 from search.services import Services
 from search.settings import SearchSettings
 from search.store.base import Store
-from workers.bootstrap import open_flow, open_pipeline
-from workers.broker import shared_redis
+from search.uploads.folder import Notify
+from workers.app import create_celery
+from workers.bootstrap import open_flow, open_ingestion, open_pipeline
+from workers.broker import client_of, shared_redis
 from workers.inprocess import Scheduler
 from workers.routes import jobs_router
 from workers.settings import get_settings
+from workers.uploads import sender
 
 DEMO_SEED = 2026
 QUESTION = "obscured active nucleus with an iron line"
@@ -73,9 +76,10 @@ def serve(
 ) -> None:
     """Answer over HTTP; the interactive description is at /docs.
 
-    With --ingest this one process also does what workers do elsewhere: it polls the archives on
-    schedule and stores what is new; see `chandra-search jobs`. No Redis is needed; where
-    CHANDRA_REDIS_URL is set, workers and it keep to the pace at which they may ask together.
+    What is uploaded (/v1/ingest) is stored by this process too, or by workers where
+    CHANDRA_REDIS_URL is set. With --ingest it also polls the archives on schedule and stores what
+    is new; see `chandra-search jobs`. No Redis is needed; where CHANDRA_REDIS_URL is set, workers
+    and it keep to the pace at which they may ask together.
 
     Beyond this machine only with API keys: CHANDRA_API_KEYS_READ, _INGEST, _ADMIN, each of them a
     list with commas, at least 16 characters a key.
@@ -83,10 +87,10 @@ def serve(
     Example: CHANDRA_API_KEYS_READ=$(openssl rand -hex 24) chandra-search serve --host 0.0.0.0
     """
     settings = settings_for(data_dir, bundle, host=host, port=port)
+    _require_right_and_room(settings)
     if not ingest:
         _serve(settings)
         return
-    _require_right_and_room(settings)
     ours = get_settings()
     with (
         shared_redis(ours.redis_url) as client,
@@ -94,7 +98,8 @@ def serve(
         open_flow(settings, ours, client, store) as flow,
         Scheduler(flow) as scheduler,
     ):
-        _serve(settings, store, [jobs_router(flow)], [scheduler.loop])
+        wake = scheduler.loop.wake
+        _answer(settings, store, lambda _: wake(), [jobs_router(flow)], [scheduler.loop])
 
 
 def demo(
@@ -163,14 +168,28 @@ def _ask_four(services: Services, key: str) -> None:
     answers.print(render_estimates([estimates], "table", title=title))
 
 
-def _serve(
+def _serve(settings: SearchSettings) -> None:
+    """Answer, and have uploads stored: by workers where there is a queue, else by this process."""
+    ours = get_settings()
+    with open_store(settings) as store:
+        if ours.redis_url and settings.qdrant_url:  # an embedded store has no other workers
+            client_of(ours.redis_url).close()  # a wrong address is said now
+            with create_celery(ours.redis_url) as queue:
+                _answer(settings, store, sender(queue))
+            return
+        with Scheduler(open_ingestion(store, settings, ours)) as scheduler:
+            _answer(settings, store, lambda _: scheduler.loop.wake(), loops=[scheduler.loop])
+
+
+def _answer(
     settings: SearchSettings,
-    store: Store | None = None,
+    store: Store,
+    notify: Notify,
     routers: Sequence[APIRouter] = (),
     loops: Sequence[SupervisedLoop] = (),
 ) -> None:
-    _require_right_and_room(settings)
-    app = create_app(settings, store, routers=routers, loops=loops)
+    uploads = open_uploads(settings, notify)
+    app = create_app(settings, store, routers=routers, loops=loops, uploads=uploads)
     say(
         f"serving {settings.data_dir} at http://{settings.host}:{settings.port} "
         "(try it at /docs); Ctrl-C stops"

@@ -13,6 +13,8 @@
     + StoreLockedError      another process holds the embedded store
     + ArchiveError          an archive did not answer, or answered nonsense
     + BudgetError           no request may be sent to an archive before a known time
+    + BusyError             as much as may wait does already
+    + NoRoomError           the disk is full
 """
 
 from datetime import datetime
@@ -82,3 +84,13 @@ class BudgetError(UnavailableError):
     def __init__(self, message: str, retry_at: datetime) -> None:
         super().__init__(message)
         self.retry_at = retry_at
+
+
+class BusyError(UnavailableError):
+    """As much as may wait does already."""
+
+    retry_after_s = 10.0
+
+
+class NoRoomError(UnavailableError):
+    """The disk is full: somebody has to make room."""

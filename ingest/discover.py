@@ -55,13 +55,21 @@ def find_spectra(paths: Iterable[Path]) -> list[Path]:
     return list(found.values())
 
 
-def read_observed(path: Path, *, max_mb: float | None = None) -> list[ObservedSpectrum]:
+def read_observed(
+    path: Path,
+    *,
+    rmf: Path | None = None,
+    background: Path | None = None,
+    max_mb: float | None = None,
+) -> list[ObservedSpectrum]:
     """Read the spectra of a PHA file or an event list, whichever it is.
 
     Parameters
     ----------
     path : Path
-        File, plain or gzipped.
+        File, plain or gzipped; with a response or a background it must be a PHA file.
+    rmf, background : Path, optional
+        As of `ingest.pha.read_pha`.
     max_mb : float, optional
         Largest size in MiB after decompression.
 
@@ -78,9 +86,10 @@ def read_observed(path: Path, *, max_mb: float | None = None) -> list[ObservedSp
         If it holds no spectrum that can be used; the message says why and what to do.
     """
     hdus = read_fits(path, max_mb)
-    if kind_of_file([hdu.header for hdu in hdus]) is Kind.EVENTS:
+    given = rmf or background
+    if not given and kind_of_file([hdu.header for hdu in hdus]) is Kind.EVENTS:
         return events_of(path, hdus)
-    return spectra_of(path, hdus, max_mb=max_mb)
+    return spectra_of(path, hdus, rmf=rmf, background=background, max_mb=max_mb)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

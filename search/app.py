@@ -4,6 +4,7 @@ import logging
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ from search.store.base import Store
 from search.store.embedded import EmbeddedStore
 from search.store.placement import Placement
 from search.store.server import ServerStore
+from search.uploads import UploadFolder
+from search.uploads.folder import Notify
 from search.view import ModelView
 
 _log = logging.getLogger(__name__)
@@ -234,18 +237,21 @@ def create_app(
     every_s: float = WATCH_EVERY_S,
     routers: Sequence[APIRouter] = (),
     loops: Sequence[SupervisedLoop] = (),
+    uploads: UploadFolder | None = None,
 ) -> FastAPI:
     """Return the HTTP application, which changes to another model when its store does.
 
     A store that it has opened itself is closed when it ends. ``routers`` are further routes and
-    ``loops`` what its metrics tell of besides, of whoever uses the same store.
+    ``loops`` what its metrics tell of besides, of whoever uses the same store. ``uploads`` takes
+    what is to be ingested.
     """
     with ExitStack() as stack:
         if store is None:
             store = stack.enter_context(open_store(settings))
         services = open_services(settings, store)
         schema.open_collections(store, services.search.encoder)
-        api = create_api(services, settings, _lifespan(services, settings, every_s), routers)
+        lifespan = _lifespan(services, settings, every_s)
+        api = create_api(services, settings, lifespan, routers, uploads)
         for loop in loops:
             api.state.metrics.watch(loop)
         api.state.opened = stack.pop_all()
@@ -269,3 +275,13 @@ def _lifespan(services: Services, settings: SearchSettings, every_s: float) -> L
             yield
 
     return serving
+
+
+def open_uploads(settings: SearchSettings, notify: Notify = lambda _: None) -> UploadFolder:
+    """Return the folder of uploads; ``notify`` is told the id of each job that comes."""
+    return UploadFolder(
+        settings.uploads_dir or settings.data_dir / "uploads",
+        settings.max_uploads_waiting,
+        timedelta(days=settings.uploads_kept_days),
+        notify,
+    )

@@ -52,6 +52,15 @@ class SearchSettings(BaseSettings):
     max_upload_s: float = Field(default=60.0, gt=0)
     """Longest time that a body may take to arrive, in seconds."""
 
+    uploads_dir: Path | None = None
+    """Folder of uploads to be ingested, shared with the workers; None is in ``data_dir``."""
+
+    max_uploads_waiting: int = Field(default=100, gt=0)
+    """Uploads that may wait to be ingested; more are told to come again."""
+
+    uploads_kept_days: float = Field(default=30.0, gt=0)
+    """How long the outcomes of an upload can be asked for."""
+
     max_query_characters: int = Field(default=10_000, gt=0)
     """Longest question that is read."""
 

@@ -25,6 +25,7 @@ from search.app import (
     load_encoder_of,
     load_model,
     open_store,
+    open_uploads,
 )
 from search.inference.outliers import OutlierFinder
 from search.settings import SearchSettings
@@ -39,6 +40,7 @@ from workers.patience import NO_PATIENCE, Patience
 from workers.pipeline import Pipeline
 from workers.reindex import Reindex
 from workers.settings import WorkerSettings
+from workers.uploads import Uploads
 
 
 class Summaries(StrEnum):
@@ -105,7 +107,8 @@ def open_flow(
             "snapshot": snapshot,
             "learn": ScheduledLearning(own, settings, stopping),
         }
-        flow = Flow(pipeline, archives, workers, chores, metrics, stopping)
+        uploads = Uploads(open_uploads(settings), lambda: pipeline, workers)
+        flow = Flow(pipeline, archives, workers, chores, metrics, stopping, uploads)
         stack.callback(flow.stop)
         metrics.watch(LedgerCollector(flow.ledger, archives.left))
         with served(metrics.registry, workers.worker_metrics_host, workers.worker_metrics_port):
@@ -118,6 +121,12 @@ def score_outliers(store: Store, progress: Progress) -> int:
         return OutlierFinder(current_view(store)).score(progress=progress)
     except NotFoundError:
         return 0
+
+
+def open_ingestion(store: Store, settings: SearchSettings, workers: WorkerSettings) -> Uploads:
+    """Return what works off uploads over an open store; models are loaded when the first comes."""
+    pipeline = partial(build_pipeline, store, settings, Summaries(workers.summaries))
+    return Uploads(open_uploads(settings), pipeline, workers)
 
 
 def _take_snapshot(store: Store, settings: SearchSettings, kept: int, progress: Progress) -> int:

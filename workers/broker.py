@@ -30,6 +30,14 @@ def redis_url(url: SecretStr | None) -> str:
     return url.get_secret_value()
 
 
+def client_of(url: SecretStr | None) -> redis.Redis:
+    """Return a client that has asked nothing yet, or raise InputError where there is no address."""
+    try:
+        return redis.Redis.from_url(redis_url(url), health_check_interval=30)
+    except ValueError as exc:
+        raise InputError(f"CHANDRA_REDIS_URL is no address of a Redis: {exc}") from exc
+
+
 def connect(url: SecretStr | None) -> redis.Redis:
     """Return a client of the Redis that answers there.
 
@@ -40,10 +48,7 @@ def connect(url: SecretStr | None) -> redis.Redis:
     UnavailableError
         If nothing answers.
     """
-    try:
-        client = redis.Redis.from_url(redis_url(url), health_check_interval=30)
-    except ValueError as exc:
-        raise InputError(f"CHANDRA_REDIS_URL is no address of a Redis: {exc}") from exc
+    client = client_of(url)
     with redis_errors():
         client.ping()
     return client

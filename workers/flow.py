@@ -35,10 +35,11 @@ from workers.items import WORKABLE, Item, State, leased_filter
 from workers.jobs import JobBook, retry_at
 from workers.ledger import ALONE_AFTER, Ledger
 from workers.pipeline import Pipeline
-from workers.schedule import Job, jobs
+from workers.schedule import INGEST, Job, jobs
 from workers.settings import WorkerSettings
 from workers.storing import Storer
 from workers.upkeep import Upkeep
+from workers.uploads import Uploads
 from workers.writing import in_batches
 
 Send = Callable[[str, str, Sequence[str]], None]
@@ -79,7 +80,7 @@ class Flow:
     """The steps, over one pipeline and its ledger; safe to use from threads and processes.
 
     ``chores`` are further jobs of the schedule by name: scores of outliers, snapshots, learning.
-    ``stopping`` is set by `stop`, for chores that look at it.
+    ``stopping`` is set by `stop`, for chores that look at it. ``uploads`` are what came over HTTP.
     """
 
     def __init__(
@@ -90,7 +91,9 @@ class Flow:
         chores: Mapping[str, Chore] | None = None,
         observer: Observer | None = None,
         stopping: Event | None = None,
+        uploads: Uploads | None = None,
     ) -> None:
+        self._uploads = uploads
         self._stopping = stopping or Event()
         self._store = pipeline.store
         self.ledger = Ledger(self._store)
@@ -121,7 +124,9 @@ class Flow:
         """
         started = time.perf_counter()
         try:
-            if step == FETCH:
+            if step == INGEST and self._uploads:
+                done = self._uploads.run(step, feed, keys)
+            elif step == FETCH:
                 done = self._work(self._fetcher.fetch, FETCH, feed, keys)
             elif step == STORE:
                 done = self._work(self._store_items(feed), STORE, feed, keys)
@@ -136,6 +141,8 @@ class Flow:
     def stop(self) -> None:
         """Ask what takes hours to end, so that its process can; it goes on at the next start."""
         self._stopping.set()
+        if self._uploads:
+            self._uploads.stop()
 
     def take_over(self) -> None:
         """Free what a process before this one had leased, if it can be no other's.
@@ -145,6 +152,8 @@ class Flow:
         if self._store.engine == "embedded":
             self.ledger.free()
             self.book.free()
+        if self._uploads:
+            self._uploads.take_over()
 
     def discover(self, feed: str, now: bool = True) -> int:
         """Poll a feed, and return how many items are new or have changed."""
@@ -152,7 +161,7 @@ class Flow:
 
     def dispatch(self, send: Send) -> int:
         """Lease the items that are due, as many as may be under way, and send their keys."""
-        sent = 0
+        sent = self._uploads.dispatch(send) if self._uploads else 0
         for name, feed in self._feeds.items():
             for step, states, most, size in self._stages(feed):
                 now = datetime.now(UTC)

@@ -4,14 +4,30 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from common.errors import ChandraSearchError
 from common.supervised_loop import SupervisedLoop
+from workers import tasks
 from workers.flow import Flow
 from workers.schedule import ENCODING, LEARN
+from workers.settings import WorkerSettings
 
 _log = logging.getLogger(__name__)
+
+
+class Steps(tasks.Steps, Protocol):
+    """What there is to do: a whole `workers.flow.Flow`, or `workers.uploads.Uploads` alone."""
+
+    settings: WorkerSettings
+
+    def take_over(self) -> None:
+        """Free what a process before this one had in hand."""
+        ...
+
+    def stop(self) -> None:
+        """Ask what takes long to end."""
+        ...
 
 
 class Scheduler:
@@ -21,7 +37,7 @@ class Scheduler:
     broken off. ``loop`` is what looks; it outlives whatever goes wrong, and counts it.
     """
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Steps) -> None:
         self._flow = flow
         self._io = ThreadPoolExecutor(flow.settings.io_threads, "io")
         self._encode = ThreadPoolExecutor(1, "encode")
@@ -58,7 +74,7 @@ class Scheduler:
         pool = self._encode if step in ENCODING else self._learn if step == LEARN else self._io
         pool.submit(self._flow.run, step, feed, keys).add_done_callback(self._ended)
 
-    def _ended(self, future: "Future[int]") -> None:
+    def _ended(self, future: "Future[object]") -> None:
         """Log what went wrong, whatever it was, and look at once what is to be done next."""
         error = None if future.cancelled() else future.exception()
         if isinstance(error, ChandraSearchError):
@@ -75,11 +91,11 @@ def drain(flow: Flow) -> int:
     """
     sent = 0
     while True:
-        tasks: list[tuple[str, str, Sequence[str]]] = []
-        flow.dispatch(lambda step, feed, keys: tasks.append((step, feed, keys)))  # noqa: B023
-        if not tasks:
+        given: list[tuple[str, str, Sequence[str]]] = []
+        flow.dispatch(lambda step, feed, keys: given.append((step, feed, keys)))  # noqa: B023
+        if not given:
             return sent
-        for step, feed, keys in tasks:
+        for step, feed, keys in given:
             sent += len(keys)
             try:
                 flow.run(step, feed, keys)

@@ -81,10 +81,20 @@ class Pipeline:
         self.store.close()
 
     def ingest_spectra(
-        self, files: Iterable[Path], catalogue: Catalogue | None = None, radius_arcsec: float = 3.0
+        self,
+        files: Iterable[Path],
+        catalogue: Catalogue | None = None,
+        radius_arcsec: float = 3.0,
+        rmf: Path | None = None,
+        background: Path | None = None,
     ) -> Iterator[Outcome]:
-        """Ingest PHA files and event lists, joined to catalogue rows where they match."""
-        yield from self.ingest_items(_read_spectra(files, catalogue, radius_arcsec))
+        """Ingest PHA files and event lists, joined to catalogue rows where they match.
+
+        A response or background that is given is that of all these files; else each is looked for
+        beside its file.
+        """
+        items = _read_spectra(files, catalogue, radius_arcsec, rmf, background)
+        yield from self.ingest_items(items)
 
     def ingest_catalogue(self, catalogue: Catalogue) -> Iterator[Outcome]:
         """Ingest catalogue rows: detections whose spectra may come later, under the same id."""
@@ -228,11 +238,15 @@ def _dropped(model_id: str) -> StoreUnavailableError:
 
 
 def _read_spectra(
-    files: Iterable[Path], catalogue: Catalogue | None, radius_arcsec: float
+    files: Iterable[Path],
+    catalogue: Catalogue | None,
+    radius_arcsec: float,
+    rmf: Path | None,
+    background: Path | None,
 ) -> Iterator[DetectionItem | Refusal]:
     for path in files:
         try:
-            observed = read_observed(path)
+            observed = read_observed(path, rmf=rmf, background=background)
         except (InputError, NotFoundError) as exc:
             yield Refusal(str(path), str(exc))
             continue

@@ -6,6 +6,8 @@ from datetime import timedelta
 from workers.settings import WorkerSettings
 
 LEARN = "learn"
+INGEST = "ingest"
+"""The step that works off uploads; it is no job of the schedule."""
 
 _EVERY = {
     ("discover", "csc"): "poll_csc_days",
@@ -19,7 +21,7 @@ _EVERY = {
     (LEARN, ""): "learn_days",
 }
 
-ENCODING = frozenset({"store", "score_outliers", "optimize", "snapshot"})
+ENCODING = frozenset({"store", INGEST, "score_outliers", "optimize", "snapshot"})
 """Steps that compute; the others wait for archives, or for a process of their own to learn, and are
 done apart from these."""
 

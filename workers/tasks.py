@@ -15,11 +15,13 @@ from common.errors import ChandraSearchError, UnavailableError
 from search.api.logs import logger_of
 from workers.app import ENCODE, IO, PREFIX, TICK, send_task
 from workers.broker import redis_errors
+from workers.schedule import INGEST
 
 QUEUES = {
     "discover": IO,
     "fetch": IO,
     "store": ENCODE,
+    INGEST: ENCODE,
     "rematch": IO,
     "refresh_citations": IO,
     "score_outliers": ENCODE,

@@ -11,6 +11,7 @@ from search.api.routes import router
 from search.api.safety import add_safety
 from search.services import Services
 from search.settings import SearchSettings
+from search.uploads import UploadFolder
 from search.vo import scs
 
 DESCRIPTION = """
@@ -30,8 +31,12 @@ def create_api(
     settings: SearchSettings,
     lifespan: Lifespan | None = None,
     routers: Sequence[APIRouter] = (),
+    uploads: UploadFolder | None = None,
 ) -> FastAPI:
-    """Return the HTTP application over the services, and what runs beside it while it serves."""
+    """Return the HTTP application over the services, and what runs beside it while it serves.
+
+    ``uploads`` is where files to be ingested go; without it none are taken.
+    """
     api = FastAPI(
         title="chandra-search",
         version=version("chandra-search"),
@@ -39,6 +44,7 @@ def create_api(
         lifespan=lifespan,
     )
     api.state.services = services
+    api.state.uploads = uploads
     api.state.max_upload_mb = settings.max_upload_mb
     add_error_handlers(api)
     for one in (router, *routers):

@@ -15,7 +15,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from common.errors import ChandraSearchError, InputError, NotFoundError, UnavailableError
+from common.errors import (
+    BusyError,
+    ChandraSearchError,
+    InputError,
+    NoRoomError,
+    NotFoundError,
+    UnavailableError,
+)
 from search.api.limits import NO_SNIFFING
 from search.api.logs import REQUEST_ID, request_id_of
 from search.api.models import PARAMETERS
@@ -24,6 +31,7 @@ from search.rendering.votables import MEDIA_TYPE, error_votable
 STATUS: dict[type[ChandraSearchError], HTTPStatus] = {
     InputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotFoundError: HTTPStatus.NOT_FOUND,
+    NoRoomError: HTTPStatus.INSUFFICIENT_STORAGE,
     UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 VO_PATHS = "/vo/"
@@ -74,7 +82,8 @@ def on_error(request: Request, exc: Exception) -> Response:
     request.scope["error"] = type(exc).__name__  # for logs and metrics
     for kind, status in STATUS.items():
         if isinstance(exc, kind):
-            return _problem(request, status, str(exc))
+            wait = {"Retry-After": f"{exc.retry_after_s:.0f}"} if isinstance(exc, BusyError) else {}
+            return _problem(request, status, str(exc), wait)
     return _problem(request, 500, "an error on our side; the log of the server says more")
 
 

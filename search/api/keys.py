@@ -18,8 +18,6 @@ SHORTEST_KEY = 16
 OPEN_PATHS = frozenset(
     {"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/healthz", "/readyz"}
 )
-INGEST_PATHS = ("/v1/ingest",)
-ADMIN_PATHS = ("/metrics", "/v1/admin")
 
 
 class Role(IntEnum):
@@ -29,6 +27,26 @@ class Role(IntEnum):
     READ = 1
     INGEST = 2
     ADMIN = 3
+
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+ANY = READING | {"POST"}
+ASKING = frozenset({"POST"})
+
+RULES: tuple[tuple[frozenset[str], str, Role], ...] = (
+    (ANY, "/metrics", Role.ADMIN),
+    (ANY, "/v1/admin", Role.ADMIN),
+    (ANY, "/v1/ingest", Role.INGEST),
+    (ANY, "/v1/jobs", Role.INGEST),
+    (ASKING, "/v1/search", Role.READ),
+    (ASKING, "/v1/filters/explain", Role.READ),
+    (ASKING, "/v1/estimates", Role.READ),
+    (ASKING, "/v1/classes", Role.READ),
+    (ASKING, "/v1/describe", Role.READ),
+    (READING, "", Role.READ),
+)
+"""Who may send what where: methods, a path with all below it, and a role. The first that fits
+counts; what fits none may be a way to write, and is for admins."""
 
 
 class Keys:
@@ -48,14 +66,15 @@ class Keys:
 
     def authorise(self, scope: Scope) -> None:
         """Raise HTTPException unless the role of the caller suffices for the path."""
-        role, caller, needed = scope["role"], scope["caller"], needed_role(scope["path"])
+        role, caller = scope["role"], scope["caller"]
+        needed = needed_role(scope["method"], scope["path"])
         if role >= needed:
             return
         if caller:
             raise HTTPException(
                 403,
-                f"this API key may {role.name.lower()}, {scope['path'][:80]} needs one for "
-                f"{needed.name.lower()}: ask whoever runs the server",
+                f"this API key may {role.name.lower()}, {scope['method']} {scope['path'][:80]} "
+                f"needs one for {needed.name.lower()}: ask whoever runs the server",
             )
         wrong = (
             "this API key is not known here: ask whoever runs the server for one"
@@ -95,14 +114,32 @@ def given_key(headers: Headers) -> str:
     return headers.get("x-api-key", "") or (bearer.strip() if kind.lower() == "bearer" else "")
 
 
-def needed_role(path: str) -> Role:
-    """Return who may ask for a path; one that is not named here is for readers."""
-    if path in OPEN_PATHS:
+def needed_role(method: str, path: str) -> Role:
+    """Return who may send a request of this method to a path."""
+    if path in OPEN_PATHS and method in READING:
         return Role.NOBODY
-    for role, prefixes in ((Role.ADMIN, ADMIN_PATHS), (Role.INGEST, INGEST_PATHS)):
-        if any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes):
+    for methods, prefix, role in RULES:
+        if method in methods and (not prefix or path == prefix or path.startswith(f"{prefix}/")):
             return role
-    return Role.READ
+    return Role.ADMIN
+
+
+def owner_of(scope: Scope, job_id: str) -> str:
+    """Return what marks a job as that of the key of a request, empty where it came without one.
+
+    The key itself is not kept, and neither is its place in a list, which another may take over.
+    """
+    if not scope["caller"]:
+        return ""
+    key = given_key(Headers(scope=scope))
+    return hmac.new(key.encode(), job_id.encode(), "sha256").hexdigest()
+
+
+def may_see(scope: Scope, job_id: str, owner: str) -> bool:
+    """Return whether a job is one of the caller's; all are those of admins."""
+    if scope["role"] == Role.ADMIN:
+        return True
+    return bool(owner) and hmac.compare_digest(owner, owner_of(scope, job_id))
 
 
 def read_keys(settings: SearchSettings) -> list[tuple[Role, str, str]]:

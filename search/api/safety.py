@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from fastapi import FastAPI, Request
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from common.errors import InputError
 from search.api import health
 from search.api.errors import on_http_error
-from search.api.keys import OPEN_PATHS, Keys, describe_keys, read_keys
+from search.api.keys import OPEN_PATHS, READING, Keys, Role, describe_keys, needed_role, read_keys
 from search.api.limits import NO_SNIFFING, BodyLimit, ConcurrencyLimit, check_request_line
 from search.api.logs import REQUEST_ID, RequestLog
 from search.api.metrics import Metrics, RequestMetrics, metrics_router
@@ -74,6 +74,32 @@ class Gate:
                 self.places.leave()
 
 
+class OriginCheck:
+    """Refuse what pages of other sites would write where no key is needed.
+
+    A browser sends them a form without asking, to servers of this machine too.
+    """
+
+    def __init__(self, origins: Sequence[str]) -> None:
+        self.origins = origins
+
+    def __call__(self, scope: Scope) -> None:
+        """Raise HTTPException where a request that may write comes from another site's page."""
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        method = scope["method"]
+        if origin is None or scope["caller"]:  # no browser sends a key before it has asked us
+            return
+        if method in READING or needed_role(method, scope["path"]) <= Role.READ:
+            return
+        if origin not in self.origins and origin.partition("//")[2] != headers.get("host"):
+            raise HTTPException(
+                403,
+                f"pages of {origin[:80]} may not send this here: name the origin in "
+                "CHANDRA_CORS_ORIGINS, or send it from a program",
+            )
+
+
 def add_safety(api: FastAPI, settings: SearchSettings) -> None:
     """Put keys, limits, request ids, logs and metrics before the routes of an application.
 
@@ -84,7 +110,14 @@ def add_safety(api: FastAPI, settings: SearchSettings) -> None:
     keys = Keys(settings)
     rate = rate_check(settings)
     counted: list[Check] = [rate] if rate else []
-    checks: list[Check] = [check_request_line, keys.identify, *counted, keys.authorise]
+    origins = read_origins(settings)
+    checks: list[Check] = [
+        check_request_line,
+        keys.identify,
+        *counted,
+        keys.authorise,
+        OriginCheck(origins),
+    ]
 
     def store() -> Store:
         found: Store = api.state.services.search.store
@@ -94,13 +127,13 @@ def add_safety(api: FastAPI, settings: SearchSettings) -> None:
     # The last one added is the first to see a request.
     api.add_middleware(BodyLimit, max_mb=settings.max_upload_mb, max_s=settings.max_upload_s)
     api.add_middleware(Gate, checks=checks, places=ConcurrencyLimit(settings.max_concurrent))
-    if origins := read_origins(settings):
+    if origins:
         api.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "POST"],
             allow_headers=["X-API-Key", "Authorization", "Content-Type", REQUEST_ID],
-            expose_headers=[REQUEST_ID, "X-Next-Cursor", "X-Warnings", "Retry-After"],
+            expose_headers=[REQUEST_ID, "X-Next-Cursor", "X-Warnings", "Retry-After", "Location"],
         )
     api.add_middleware(SecurityHeaders)
     api.add_middleware(RequestMetrics, metrics=metrics)

@@ -1,6 +1,5 @@
 """Spectra that come with a request, and the options beside them."""
 
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from starlette.datastructures import FormData
 from common.errors import InvalidSpectrumError
 from common.records import Spectrum
 from ingest.discover import read_observed
-from ingest.pha import read_pha
 from search.api.models import Formatted, Numbers, OptionsT, Upload
 from search.api.strict import read_json
 from search.api.threads import READERS
+from search.uploads import harmless_name
 
 GivenT = TypeVar("GivenT", Numbers, Upload)
 
@@ -104,10 +103,8 @@ def _fields(form: FormData) -> dict[str, Any]:
 def _read(upload: Upload, max_mb: float) -> Spectrum:
     with TemporaryDirectory(prefix="chandra-search-") as folder:
         path = _saved(upload.file, Path(folder, "spectrum"))
-        if upload.rmf is None:
-            found = read_observed(path, max_mb=max_mb)
-        else:
-            found = read_pha(path, rmf=_saved(upload.rmf, Path(folder, "response")), max_mb=max_mb)
+        rmf = _saved(upload.rmf, Path(folder, "response")) if upload.rmf else None
+        found = read_observed(path, rmf=rmf, max_mb=max_mb)
     if upload.row > len(found):
         raise InvalidSpectrumError(f"{path.name} has {len(found)} spectra: row is {upload.row}")
     return found[upload.row - 1].spectrum
@@ -116,8 +113,7 @@ def _read(upload: Upload, max_mb: float) -> Spectrum:
 def _saved(upload: UploadFile, folder: Path) -> Path:
     """Save an upload under a harmless form of its name, which may tell what kind of file it is."""
     folder.mkdir()
-    name = re.sub(r"[^\w.+-]", "_", upload.filename or "", flags=re.ASCII).lstrip(".")[-100:]
-    path = folder / (name or "spectrum.fits")
+    path = folder / harmless_name(upload.filename, "spectrum.fits")
     with path.open("wb") as out:
         shutil.copyfileobj(upload.file, out)
     return path

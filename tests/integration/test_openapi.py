@@ -12,6 +12,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from small_services import small_services
 from small_store import AGN, SmallStore
+from upload_requests import folder_of
 
 from search.api import create_api
 from search.schema import DETECTIONS
@@ -28,12 +29,14 @@ CHECKS = (
 
 @pytest.fixture(scope="module")
 def api(module_folder):
+    uploads = folder_of(module_folder("uploads"), most=10**6)
     small = SmallStore(module_folder("openapi") / "store")
     with small.store:
         run = {"at": "2026-01-01T00:00:00+00:00", "representation": "spectrum", "n": 1, "seed": 0}
         scores = {"outlier_score": 0.9, "outlier_class_rank": 1, "outlier_run": run}
         small.store.set_payload(DETECTIONS, {AGN.id: scores})
-        yield create_api(small_services(small), SearchSettings(max_upload_mb=1))
+        settings = SearchSettings(max_upload_mb=1)
+        yield create_api(small_services(small), settings, uploads=uploads)
 
 
 @pytest.fixture(scope="module")

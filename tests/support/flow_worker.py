@@ -17,7 +17,7 @@ from fake_encoder import FakeEncoder
 from common.records import Summary
 from ingest.archives.settings import get_settings as archive_settings
 from search.api.logs import log_as_json, logger_of
-from search.app import load_encoder, open_store
+from search.app import load_encoder, open_store, open_uploads
 from search.settings import get_settings as search_settings
 from workers.app import create_celery
 from workers.beat import run_beat
@@ -30,6 +30,7 @@ from workers.pipeline import Pipeline
 from workers.processes import run_worker
 from workers.settings import get_settings
 from workers.tasks import Jobs, add_tasks
+from workers.uploads import Uploads
 
 
 class MortalEncoder(FakeEncoder):
@@ -64,13 +65,15 @@ class Timings:
 def open_flow(client):
     shipped = os.environ.get("WORLD_ENCODER") == "shipped"
     chores = {"score_outliers": lambda _beat: None, "snapshot": lambda _beat: None}
+    observer = None if client else Timings()
     with (
         open_store(search_settings()) as store,
         open_archives(archive_settings(), get_settings(), Notes(store), client) as archives,
     ):
         encoder = load_encoder(search_settings()) if shipped else MortalEncoder()
         pipeline = Pipeline(store, encoder, FirstSentences())
-        yield Flow(pipeline, archives, get_settings(), chores, None if client else Timings())
+        uploads = Uploads(open_uploads(search_settings()), lambda: pipeline, get_settings())
+        yield Flow(pipeline, archives, get_settings(), chores, observer, uploads=uploads)
 
 
 def main(role):

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from search.api.routes import estimates, outliers, records, search, service
+from search.api.routes import estimates, ingest, outliers, records, search, service
 
 router = APIRouter()
-for subject in (search, records, estimates, outliers, service):
+for subject in (search, records, estimates, outliers, ingest, service):
     router.include_router(subject.router)

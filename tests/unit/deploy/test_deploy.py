@@ -249,6 +249,16 @@ def test_io_and_encode_workers_share_their_downloads():
         assert {"data:/data", "downloads:/downloads"} <= {*SERVICES[name]["volumes"]}
 
 
+def test_api_and_workers_share_the_queue_and_the_folder_of_uploads():
+    services = [SERVICES[name] for name in ("api", "worker-encode")]
+    (queue,) = {one["environment"]["CHANDRA_REDIS_URL"] for one in services}
+    assert queue.startswith("redis://")
+    (folder,) = {one["environment"].get("CHANDRA_UPLOADS_DIR") for one in services}
+    assert folder is None  # it is in the data folder, which is a volume of both
+    assert all("data:/data" in one["volumes"] for one in services)
+    assert "redis" in SERVICES["api"]["depends_on"]
+
+
 class NoRedis:
     def llen(self, _queue):
         return 0

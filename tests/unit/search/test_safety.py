@@ -9,10 +9,18 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
+from small_services import small_services
 
 from common.errors import InputError, InvalidQueryError, UnavailableError
+from search.api import create_api
 from search.api.errors import add_error_handlers
-from search.api.keys import Role, needed_role, read_keys, require_keys_beyond_this_machine
+from search.api.keys import (
+    READING,
+    Role,
+    needed_role,
+    read_keys,
+    require_keys_beyond_this_machine,
+)
 from search.api.logs import log_as_json
 from search.api.rate import rate_check
 from search.api.safety import add_safety, read_origins
@@ -150,8 +158,26 @@ def test_open_lets_everybody_read_and_nothing_more():
 
 @given(path=st.text(st.characters(codec="ascii")))
 def test_an_unknown_path_is_never_open(path):
-    assert needed_role(f"/v1/{path}") >= Role.READ
-    assert needed_role(f"/vo/{path}") == Role.READ
+    assert needed_role("GET", f"/v1/{path}") >= Role.READ
+    assert needed_role("GET", f"/vo/{path}") == Role.READ
+    assert needed_role("POST", f"/vo/{path}") == Role.ADMIN
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "BREW"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/v1/detections", "/v1/searching", "/v1/new"])
+def test_what_may_write_and_is_not_named_is_for_admins(method, path):
+    assert needed_role(method, path) == Role.ADMIN
+
+
+def test_every_route_that_is_not_only_read_is_named_with_its_role(small):
+    paths = create_api(small_services(small), SearchSettings()).openapi()["paths"]
+    routes = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    needed = {path: needed_role(method, path) for method, path in routes if method not in READING}
+    assert {path for path, role in needed.items() if role == Role.ADMIN} == set()
+    assert {path for path, role in needed.items() if role == Role.INGEST} == {
+        "/v1/ingest/spectra", "/v1/ingest/catalog", "/v1/ingest/papers",
+    }  # fmt: skip
+    assert needed_role("GET", "/v1/jobs/x") == Role.INGEST
 
 
 def test_every_key_is_compared_whichever_fits(monkeypatch):
