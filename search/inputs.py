@@ -42,11 +42,14 @@ class Inputs:
         Exposure in seconds.
     summary : Summary or None
         The text that is encoded beside the spectrum.
+    written_at : datetime or None
+        When the last of them came.
     """
 
     counts: npt.NDArray[np.float64] | None = None
     exposure_s: float = 0.0
     summary: Summary | None = None
+    written_at: datetime | None = None
 
     @property
     def spectrum_hash(self) -> str | None:
@@ -123,7 +126,15 @@ def unpack(payload: Mapping[str, Any]) -> Inputs:
     summary = _unpack_summary(payload.get("summary"))
     if summary and summary.hash() != payload.get("summary_hash"):
         summary = None
-    return Inputs(counts, float(exposure_s), summary)
+    return Inputs(counts, float(exposure_s), summary, written_at(payload))
+
+
+def written_at(payload: Mapping[str, Any]) -> datetime | None:
+    """Return when inputs were kept, None if it cannot be read."""
+    try:
+        return datetime.fromisoformat(payload["written_at"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _unpack_counts(text: object) -> npt.NDArray[np.float64] | None:

@@ -6,7 +6,7 @@ and what is encoded again takes the payload as it is at the moment of writing. M
 changes nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,15 @@ from common.errors import InputError, NotFoundError
 from common.ports import Progress, no_progress
 from common.records import point_id
 from ingest.discover import read_observed
-from search.inputs import NOTHING, SPECTRA, Inputs, keep_inputs, read_inputs, spectrum_inputs
+from search.inputs import (
+    NOTHING,
+    SPECTRA,
+    Inputs,
+    keep_inputs,
+    read_inputs,
+    spectrum_inputs,
+    written_at,
+)
 from search.schema import (
     BM25,
     DETECTIONS,
@@ -31,6 +39,7 @@ from search.schema import (
     Payload,
     collection_of,
 )
+from search.store.revisions import TORN
 from search.store.scrolling import scroll_all
 from workers.carrying import Carrier, is_carried, read_state
 from workers.pipeline import Pipeline
@@ -38,6 +47,8 @@ from workers.writing import in_batches
 
 BATCH = 256
 YOUNG = timedelta(hours=1)
+PASSES = 3
+"""How often a server is read through for replicas that disagree: as often as it has replicas."""
 LEDGER = "ingest_log"
 _FEEDS: Mapping[str, tuple[Literal["detection", "paper"], str]] = {
     "csc": ("detection", DETECTIONS),
@@ -49,6 +60,8 @@ Kind = Literal[
     "vectors missing",
     "topic missing",
     "inputs missing",
+    "inputs not encoded",
+    "replicas disagree",
     "inputs without a detection",
     "another model's point",
     "former bibcode",
@@ -108,6 +121,8 @@ class Verifier:
         self._check_inputs()
         self._check_ledger()
         self._check_reindex()
+        if self._store.engine == "server":
+            self._check_replicas()
         return self._found
 
     def _tell(self, kind: Kind, key: str, cure: str, mended: bool = False) -> None:
@@ -166,6 +181,11 @@ class Verifier:
                 missing = _missing(payload, inputs)
                 if missing:
                     self._tell("inputs missing", key, f"ingest its {' and '.join(missing)} again")
+                if left_out := _left_out(payload, inputs):
+                    self._tell("inputs not encoded", key, "encode", self._repair)
+                    lacking.append(record)
+                    if self._repair:
+                        self._pipeline.correct(DETECTIONS, {point: left_out})
                 if not _vectors(record) >= _wanted(payload):
                     can = not missing
                     cure = "encode again" if can else f"ingest its {' and '.join(missing)} again"
@@ -210,7 +230,7 @@ class Verifier:
         for batch in in_batches(records, BATCH):
             ids = [record.id for record in batch]
             known = {r.id for r in self._store.retrieve(self._name(DETECTIONS), ids, False)}
-            stray = [r for r in batch if r.id not in known and _is_old(r.payload or {})]
+            stray = [r for r in batch if r.id not in known and _is_old(written_at(r.payload or {}))]
             for record in stray:
                 key = str((record.payload or {}).get("key"))
                 self._tell("inputs without a detection", key, "remove", self._repair)
@@ -253,11 +273,37 @@ class Verifier:
                 held = {r.id: r.payload for r in self._store.retrieve(new, [r.id for r in batch])}
                 apart = [r for r in batch if not is_carried(r.payload, held.get(r.id))]
                 for record in apart:
-                    payload = record.payload or {}
-                    key = payload.get("key") or payload.get("bibcode") or str(record.id)
-                    self._tell("not carried to the new model", key, "carry", self._repair)
+                    self._tell("not carried to the new model", _key(record), "carry", self._repair)
                 if apart and self._repair:
                     self._pipeline.carry(kind, [UUID(str(record.id)) for record in apart])
+
+    def _check_replicas(self) -> None:
+        """Find what a write that failed half-way left on some replicas only.
+
+        Which replica answers is the server's choice: a point that one lacks is met by another.
+        """
+        seen: set[tuple[str, str]] = set()
+        names = [self._name(PAPERS), self._name(DETECTIONS), SPECTRA, LEDGER]
+        held = {*self._store.collections()}
+        for name in [name for name in names if name in held] * PASSES:
+            records = scroll_all(self._store, name, None, True, self._repair, BATCH)
+            for batch in in_batches(records, BATCH):
+                torn = self._torn(name, self._torn(name, batch))  # what was being written is now
+                for record in torn:
+                    if (name, str(record.id)) not in seen:
+                        seen.add((name, str(record.id)))
+                        key = _key(record)
+                        self._tell("replicas disagree", key, "write again", self._repair)
+                if torn and self._repair:
+                    self._store.write(
+                        name, [_as_it_is(r) for r in torn], {r.id: TORN for r in torn}
+                    )
+
+    def _torn(self, name: str, records: Sequence[models.Record]) -> list[models.Record]:
+        """Return those of some points that replicas do not agree on."""
+        held = self._store.read(name, [record.id for record in records]) if records else {}
+        agreed = {one for one, point in held.items() if point.revision != TORN}
+        return [record for record in records if str(record.id) not in agreed]
 
     def _batches(self, kind: str, vectors: list[str]) -> Iterator[list[models.Record]]:
         total = self._store.count(self._name(kind))
@@ -279,6 +325,16 @@ class Verifier:
 _FOUND_AGAIN: Mapping[str, Any] = {"state": "found", "error": None, "leased_until": None}
 
 
+def _key(record: models.Record) -> str:
+    payload = record.payload or {}
+    return str(payload.get("key") or payload.get("bibcode") or record.id)
+
+
+def _as_it_is(record: models.Record) -> models.PointStruct:
+    vectors = record.vector if isinstance(record.vector, dict) else {}
+    return models.PointStruct(id=record.id, vector={**vectors}, payload=record.payload)
+
+
 def _vectors(record: models.Record) -> set[str]:
     return {*record.vector} if isinstance(record.vector, dict) else set()
 
@@ -298,9 +354,22 @@ def _missing(payload: Payload, inputs: Inputs) -> list[str]:
     return [name for name, said, kept in pairs if said is not None and said != kept]
 
 
-def _is_old(payload: Payload) -> bool:
-    try:
-        written_at = datetime.fromisoformat(payload["written_at"])
-    except (KeyError, TypeError, ValueError):
-        return True
-    return datetime.now(UTC) - written_at > YOUNG
+def _left_out(payload: Payload, inputs: Inputs) -> Payload:
+    """Return what a detection should say of inputs that it knows nothing of: it was overwritten."""
+    if not _is_old(inputs.written_at):
+        return {}
+    said: Payload = {}
+    if inputs.counts is not None and "spectrum_hash" not in payload:
+        said |= {
+            "has_spectrum": True,
+            "spectrum_hash": inputs.spectrum_hash,
+            "counts": round(float(inputs.counts.sum()), 6),
+            "exposure_s": inputs.exposure_s,
+        }
+    if inputs.summary is not None and "summary_hash" not in payload:
+        said["summary_hash"] = inputs.summary_hash
+    return said
+
+
+def _is_old(moment: datetime | None) -> bool:
+    return moment is None or datetime.now(UTC) - moment > YOUNG

@@ -4,17 +4,26 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from fake_encoder import FakeEncoder
 from qdrant_client import QdrantClient, models
 from qdrant_rest.examples import SCHEMA, point
 from qdrant_rest.process import running
 
 from common.errors import UnavailableError
+from common.records import Paper, Summary
 from search.store import server_writes
 from search.store.revisions import REVISION, TORN, revisions_of
 from search.store.server import ServerStore
+from workers.pipeline import Pipeline
+from workers.verify import Verifier
 
 POINTS = "points"
 N_REPLICAS = 3
+
+
+class Summarizer:
+    def summarize(self, texts, **_kwargs):
+        return [Summary(title, text, text, "extractive") for title, text in texts]
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +131,24 @@ def test_weak_ordering_would_tear_replicas_apart(store, url):
     store.upsert(POINTS, [point(2)])
     client.close()
     assert len({str(answer) for answer in said(url)}) == 2
+
+
+def test_verify_finds_papers_that_one_replica_has_alone_and_writes_them_to_all(
+    store, url, half_writes
+):
+    papers = [Paper(f"2020ApJ...900....{n}A", f"Paper {n}", "A quasar.", 2020) for n in range(6)]
+    pipeline = Pipeline(store, FakeEncoder(), Summarizer())
+    try:
+        half_writes(100)
+        with pytest.raises(UnavailableError):
+            [*pipeline.ingest_papers(papers)]
+        half_writes(0)
+        open_findings = Verifier(pipeline).run().open
+        assert {one.kind for one in open_findings} == {"replicas disagree"}
+        assert {one.key for one in open_findings} == {paper.bibcode for paper in papers}
+        assert Verifier(pipeline, repair=True).run().open == []
+        assert Verifier(pipeline).run().findings == []
+        assert [one.status for one in pipeline.ingest_papers(papers)] == ["unchanged"] * 6
+    finally:
+        for name in {*store.collections()} - {POINTS}:
+            store.delete_collection(name)

@@ -8,7 +8,7 @@ from two_models import BetterEncoder, differences, filled, open_pipeline
 
 from common.records import point_id
 from search.inputs import SPECTRA, read_inputs
-from search.schema import BM25, DETECTIONS, PAPERS, SHARED_SPECTRUM
+from search.schema import BM25, BOTH, DETECTIONS, PAPERS, SHARED_SPECTRUM
 from search.store.base import CollectionSchema
 from search.store.embedded import EmbeddedStore
 from workers.reindex import Reindex
@@ -117,6 +117,31 @@ def test_damaged_counts_are_told(store, pipeline, dataset):
     lost = dataset.detections[3]
     store.set_payload(SPECTRA, {lost.id: {"counts": "AAAA"}})
     assert found(pipeline, repair=True) == [("inputs missing", lost.key)]
+
+
+@pytest.mark.parametrize("lost", ["spectrum", "summary"])
+def test_kept_inputs_that_no_vector_was_made_of_are_encoded_once_they_are_old(
+    store, pipeline, dataset, lost
+):
+    """So a loss is seen that leaves a detection looking whole: another wrote over it."""
+    detection = dataset.detections[3]
+    (before,) = store.retrieve(DETECTIONS, [detection.id], with_vectors=True)
+    fields = {"spectrum": ("spectrum_hash", "counts", "exposure_s"), "summary": ("summary_hash",)}
+    payload = {k: v for k, v in before.payload.items() if k not in fields[lost]}
+    gone = {"spectrum": "spectrum", "summary": "text"}[lost]
+    vectors = {k: v for k, v in before.vector.items() if gone not in k and k != BOTH}
+    erased = models.PointStruct(id=before.id, vector=vectors, payload=payload)
+    store.upsert(DETECTIONS, [erased])
+    assert found(pipeline) == []
+    long_ago = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
+    store.set_payload(SPECTRA, {detection.id: {"written_at": long_ago}})
+    wrong = [("inputs not encoded", detection.key)]
+    assert found(pipeline) == wrong
+    assert mended(pipeline) == wrong
+    assert found(pipeline) == []
+    (after,) = store.retrieve(DETECTIONS, [detection.id], with_vectors=True)
+    assert after.payload == before.payload
+    assert after.vector.keys() == before.vector.keys()
 
 
 def test_inputs_without_a_detection_are_removed_once_they_are_old(store, pipeline, dataset):
