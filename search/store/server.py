@@ -1,26 +1,17 @@
 """The engine behind a URL: a Qdrant server, through qdrant-client over HTTP."""
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from http import HTTPStatus
-from json import JSONDecodeError
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from qdrant_client import QdrantClient, models
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from qdrant_client.http.exceptions import UnexpectedResponse
 
-from common.errors import (
-    ChandraSearchError,
-    InputError,
-    InvalidQueryError,
-    NotFoundError,
-    StoreUnavailableError,
-)
+from common.errors import InputError, InvalidQueryError, NotFoundError
 from search.store.answers import facet_counts, in_order, ranked, unmarked
 from search.store.base import (
     HNSW_EF_CONSTRUCT,
@@ -50,6 +41,7 @@ from search.store.checks import (
 )
 from search.store.placement import Placement
 from search.store.revisions import new_revision, stamped, stamped_payloads
+from search.store.server_errors import server_errors
 from search.store.server_snapshots import ServerSnapshots
 from search.store.server_translation import to_index, to_request
 from search.store.server_writes import ORDERING, GuardedWrites
@@ -404,32 +396,10 @@ class ServerStore:
             if exc.status_code != HTTPStatus.CONFLICT:
                 raise
 
-    @contextmanager
-    def _errors(self, refused: type[InputError] = InvalidQueryError) -> Iterator[None]:
-        """Translate what qdrant-client raises; what the server refuses becomes ``refused``."""
-        try:
-            yield
-        except UnexpectedResponse as exc:
-            raise self._translate(exc, refused) from exc
-        except (ResponseHandlingException, ResourceExhaustedResponse, JSONDecodeError) as exc:
-            raise StoreUnavailableError(
-                f"the Qdrant server at {self._url} does not answer ({exc}): is it running, "
-                "and is CHANDRA_QDRANT_URL right?"
-            ) from exc
-
-    def _translate(self, exc: UnexpectedResponse, refused: type[InputError]) -> ChandraSearchError:
-        status, reason = exc.status_code or 0, _reason(exc)
-        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            return InputError(
-                f"the Qdrant server at {self._url} refuses the key: set CHANDRA_QDRANT_API_KEY"
-            )
-        if status == HTTPStatus.NOT_FOUND:
-            return NotFoundError(f"{self._url}: {reason}")
-        if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return refused(f"the Qdrant server at {self._url} refuses: {reason}")
-        return StoreUnavailableError(
-            f"the Qdrant server at {self._url} failed ({status}): {reason}"
-        )
+    def _errors(
+        self, refused: type[InputError] = InvalidQueryError
+    ) -> AbstractContextManager[None]:
+        return server_errors(self._url, refused)
 
 
 def _schema(info: models.CollectionInfo) -> CollectionSchema:
@@ -440,11 +410,3 @@ def _schema(info: models.CollectionInfo) -> CollectionSchema:
         {name: VectorField(vector.size, bool(vector.on_disk)) for name, vector in dense.items()},
         sparse=tuple(params.sparse_vectors or ()),
     )
-
-
-def _reason(exc: UnexpectedResponse) -> str:
-    """Return the server's own words, or what a proxy in between says."""
-    try:
-        return str(json.loads(exc.content)["status"]["error"])
-    except (ValueError, KeyError, TypeError):
-        return f"{exc.reason_phrase} {exc.content[:200].decode(errors='replace')}".strip()
