@@ -192,20 +192,7 @@ class ServerStore:
         """Set payload fields of points; see `Store`."""
         with self._errors(InputError):
             for batch in check_payloads(collection, stamped_payloads(payloads, new_revision())):
-                ids = [identifier for identifier, _ in batch]
-                records = self._client.retrieve(collection, ids, False, False)
-                known = {str(record.id) for record in records}
-                changes = [
-                    models.SetPayloadOperation(
-                        set_payload=models.SetPayload(payload=dict(payload), points=[identifier])
-                    )
-                    for identifier, payload in batch
-                    if str(identifier) in known
-                ]
-                if changes:
-                    self._client.batch_update_points(
-                        collection, changes, wait=True, ordering=ORDERING
-                    )
+                self._guarded.any_payloads(collection, batch)
 
     def delete_payload(
         self,

@@ -10,6 +10,7 @@ alone. Who is killed before that leaves a torn point, which the next reader reco
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -70,7 +71,8 @@ class GuardedWrites:
         for ids, mode, condition in guards([*own], by_text(revisions)):
             part = [own[one] for one in own if one in ids]
             _until_acknowledged(
-                lambda part=part, mode=mode, condition=condition: self._client.upsert(
+                partial(
+                    self._client.upsert,
                     collection,
                     part,
                     wait=True,
@@ -97,13 +99,20 @@ class GuardedWrites:
             if mode is not models.UpdateMode.INSERT_ONLY  # what is not there has no payload to set
             for some in _alike({one: own[one] for one in own if one in ids})
         ]
-        if changes:
-            _until_acknowledged(
-                lambda: self._client.batch_update_points(
-                    collection, changes, wait=True, ordering=ORDERING
-                )
-            )
+        self._change(collection, changes)
         return self._without(collection, [point for point, _ in payloads], revision)
+
+    def any_payloads(
+        self, collection: str, payloads: Sequence[tuple[int | UUID, Mapping[str, Any]]]
+    ) -> None:
+        """Change payloads of points whatever their revision; unknown ids match nothing."""
+        own = {str(point): payload for point, payload in payloads}
+        self._change(collection, [_change(some, own[some[0]], None) for some in _alike(own)])
+
+    def _change(self, collection: str, changes: Sequence[models.UpdateOperation]) -> None:
+        if changes:
+            update = self._client.batch_update_points
+            _until_acknowledged(partial(update, collection, changes, wait=True, ordering=ORDERING))
 
     def _without(self, collection: str, ids: Ids, revision: str) -> set[str]:
         """Return which points do not bear a revision: no answer to a write says so."""
