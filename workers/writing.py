@@ -190,8 +190,7 @@ class Writer:
                 own, shared, _ = encoded[paper.id]
                 vectors = vectors | {TEXT: own.tolist(), schema.SHARED: shared.tolist()}
             words = schema.paper_keywords(paper, summaries[paper.id])
-            named = {**vectors, schema.BM25: words}
-            points.append(_point(paper.id, named, payloads[paper.id]))
+            points.append(_point(paper.id, {**vectors, schema.BM25: words}, payloads[paper.id]))
         changed.update(paper.id for paper in todo)
         return self._write(PAPERS, points, stored)
 
