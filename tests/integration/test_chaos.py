@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ROUNDS = 20
 SEED = 2026
-VICTIMS = ("io-1", "io-2", "encode-1", "beat", "redis", "engine")
+VICTIMS = ("io-1", "io-2", "encode-1", "encode-2", "beat", "redis", "engine")
 LETHAL = 7
 EVERY_FEW_SECONDS = 4 / 86_400
 
@@ -40,7 +40,7 @@ def after_chaos(module_folder):
     institute.world.csc.max_rows = 200  # fewer than a page: every sweep meets OVERFLOW
     institute.world.make(detections=100, papers=50, faults=0.05, lethal=[LETHAL])
     with institute:
-        institute.start("io-1", "io-2", "encode-1", "beat")
+        institute.start("io-1", "io-2", "encode-1", "encode-2", "beat")
         for victim in victims:
             institute.world.grow(detections=25, papers=10)
             time.sleep(chance.uniform(0.5, 5))

@@ -23,7 +23,7 @@ def institute(module_folder):
     institute = Institute(module_folder("institute"), poll_csc_days=30, poll_ads_days=1)
     institute.world.make(DETECTED, PUBLISHED)
     with institute:
-        institute.start("io-1", "encode-1", "beat")
+        institute.start("io-1", "encode-1", "encode-2", "beat")
         yield institute
 
 
