@@ -154,8 +154,10 @@ class Carrier:
         pending = [*ids]
         for _ in range(_ROUNDS):
             said = self._payloads(source, pending)
-            held = self._payloads(target, pending)
-            pending = self._unequal(pending, said, held)
+            there = self._read(target, pending, with_vectors=False)
+            held = {point: one.payload for point, one in there.items()}
+            torn = {point for point, one in there.items() if one.torn}
+            pending = [*torn.union(self._unequal(pending, said, held))]
             if not pending:
                 return len(written)
             written |= {*pending}
@@ -305,8 +307,10 @@ class Carrier:
         topics = map(schema.topic_payload, encoded.topic_probability.tolist())
         return dict(zip(texts, topics, strict=True))
 
-    def _read(self, collection: str, ids: Sequence[UUID]) -> dict[UUID, Held]:
-        found = self._store.read(collection, ids, True) if ids else {}
+    def _read(
+        self, collection: str, ids: Sequence[UUID], with_vectors: bool = True
+    ) -> dict[UUID, Held]:
+        found = self._store.read(collection, ids, with_vectors) if ids else {}
         return {UUID(point): held for point, held in found.items()}
 
     def _payloads(self, collection: str, ids: Sequence[UUID]) -> Payloads:

@@ -39,7 +39,7 @@ from search.schema import (
     Payload,
     collection_of,
 )
-from search.store.revisions import TORN
+from search.store.base import TORN
 from search.store.scrolling import scroll_all
 from workers.carrying import Carrier, is_carried, read_state
 from workers.pipeline import Pipeline
@@ -302,7 +302,7 @@ class Verifier:
     def _torn(self, name: str, records: Sequence[models.Record]) -> list[models.Record]:
         """Return those of some points that replicas do not agree on."""
         held = self._store.read(name, [record.id for record in records]) if records else {}
-        agreed = {one for one, point in held.items() if point.revision != TORN}
+        agreed = {one for one, point in held.items() if not point.torn}
         return [record for record in records if str(record.id) not in agreed]
 
     def _batches(self, kind: str, vectors: list[str]) -> Iterator[list[models.Record]]:

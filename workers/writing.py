@@ -97,7 +97,7 @@ class Writer:
         todo = {
             point: item
             for point, item in items.items()
-            if not schema.same_payload(merged[point], said.get(point))
+            if not schema.same_payload(merged[point], said.get(point)) or _is_torn(stored, point)
         }
         spectra = {
             point: item.spectrum
@@ -179,6 +179,7 @@ class Writer:
             for paper in papers
             if paper.id in moves.payloads
             or not schema.same_payload(payloads[paper.id], said.get(paper.id))
+            or _is_torn(stored, paper.id)
         ]
         now = self._read(PAPERS, [paper.id for paper in todo], with_vectors=True)
         points = []
@@ -304,6 +305,11 @@ def _point(
     point: UUID, vectors: Mapping[str, list[float] | models.SparseVector], payload: Payload
 ) -> models.PointStruct:
     return models.PointStruct(id=str(point), vector={**vectors}, payload=payload)
+
+
+def _is_torn(stored: Mapping[UUID, Held], point: UUID) -> bool:
+    """Return whether a write of the point failed half-way: it is written whatever it says."""
+    return point in stored and stored[point].torn
 
 
 def _busy(n: int, kind: str) -> UnavailableError:

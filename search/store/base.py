@@ -149,6 +149,10 @@ class IndexState:
     segments: int
 
 
+TORN = "torn"
+"""In place of a revision: replicas disagree on the point for good, any write may replace it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
     """A point as it was at one moment.
@@ -169,6 +173,11 @@ class Held:
     payload: dict[str, Any]
     vectors: dict[str, Any]
     revision: str | None
+
+    @property
+    def torn(self) -> bool:
+        """Whether replicas disagree on it, so that it has to be written again as it is, too."""
+        return self.revision == TORN
 
 
 Revisions = Mapping[PointId, str | None]

@@ -10,13 +10,10 @@ from typing import Any, Final
 
 from qdrant_client import models
 
-from search.store.base import Held, PointId, Revisions
+from search.store.base import TORN, Held, PointId, Revisions
 
 REVISION: Final = "revision"
 """The payload field. It has no index: a guarded write looks at its own points only."""
-
-TORN: Final = "torn"
-"""In place of a revision: replicas disagree on the point for good, any write may replace it."""
 
 
 def new_revision() -> str:

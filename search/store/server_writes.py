@@ -17,9 +17,9 @@ from uuid import UUID
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from search.store.base import Held, Revisions, WithPayload, WithVectors
+from search.store.base import TORN, Held, Revisions, WithPayload, WithVectors
 from search.store.checks import parse_id
-from search.store.revisions import REVISION, TORN, by_text, guards, held
+from search.store.revisions import REVISION, by_text, guards, held
 
 ORDERING: Final = models.WriteOrdering.MEDIUM
 _ALL: Final = models.ReadConsistencyType.ALL

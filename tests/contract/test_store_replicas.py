@@ -11,8 +11,10 @@ from qdrant_rest.process import running
 
 from common.errors import UnavailableError
 from common.records import Paper, Summary
+from search.schema import PAPERS
 from search.store import server_writes
-from search.store.revisions import REVISION, TORN, revisions_of
+from search.store.base import TORN
+from search.store.revisions import REVISION, revisions_of
 from search.store.server import ServerStore
 from workers.pipeline import Pipeline
 from workers.verify import Verifier
@@ -131,6 +133,24 @@ def test_weak_ordering_would_tear_replicas_apart(store, url):
     store.upsert(POINTS, [point(2)])
     client.close()
     assert len({str(answer) for answer in said(url)}) == 2
+
+
+def test_what_one_replica_has_alone_is_not_called_unchanged(store, url, half_writes):
+    papers = [Paper(f"2020ApJ...900....{n}A", f"Paper {n}", "A quasar.", 2020) for n in range(6)]
+    pipeline = Pipeline(store, FakeEncoder(), Summarizer())
+    try:
+        half_writes(100)
+        with pytest.raises(UnavailableError):
+            [*pipeline.ingest_papers(papers)]
+        half_writes(0)
+        [*pipeline.ingest_papers(papers)]
+        for _ in range(N_REPLICAS):
+            assert len(store.retrieve(PAPERS, [paper.id for paper in papers])) == len(papers)
+        assert Verifier(pipeline).run().findings == []
+        assert [one.status for one in pipeline.ingest_papers(papers)] == ["unchanged"] * 6
+    finally:
+        for name in {*store.collections()} - {POINTS}:
+            store.delete_collection(name)
 
 
 def test_verify_finds_papers_that_one_replica_has_alone_and_writes_them_to_all(
