@@ -209,14 +209,14 @@ def test_pickled_object_is_not_loaded(server, tmp_path):
 
 def test_job_waits_for_a_store_that_is_away_and_is_done_afterwards(server, monkeypatch):
     away = [True]
-    upsert = server.store.upsert
+    write = server.store.write
 
     def flaky(*arguments):
         if away.pop() if away else False:
             raise UnavailableError("the engine does not answer: start it")
-        upsert(*arguments)
+        return write(*arguments)
 
-    monkeypatch.setattr(server.store, "upsert", flaky)
+    monkeypatch.setattr(server.store, "write", flaky)
     place = server.send(PAPERS, file("a.bib", BIB))
     with pytest.raises(UnavailableError):
         server.work.run(INGEST, keys=[place.rpartition("/")[2]])
@@ -234,7 +234,7 @@ def test_job_that_is_put_off_rests_until_its_time(server, monkeypatch):
         raise StoreLockedError("in use")
 
     server.work.settings = WorkerSettings(retry_s=300)
-    monkeypatch.setattr(server.store, "upsert", away)
+    monkeypatch.setattr(server.store, "write", away)
     place = server.send(PAPERS, file("a.bib", BIB))
     drain(server.work)
 
@@ -411,14 +411,15 @@ def test_serving_process_works_off_what_comes_while_it_answers(server):
 def test_serving_process_told_to_stop_breaks_off_and_goes_on_at_the_next_start(server, monkeypatch):
     batches(monkeypatch, 1)
     place = server.send(CATALOG, rows(5), release="2.1")
-    upsert = server.store.upsert
+    write = server.store.write
 
     def stopping(*arguments):
-        upsert(*arguments)
+        written = write(*arguments)
         server.work.stop()
+        return written
 
     with monkeypatch.context() as patch:
-        patch.setattr(server.store, "upsert", stopping)
+        patch.setattr(server.store, "write", stopping)
         server.work.run(INGEST, keys=[place.rpartition("/")[2]])
     broken_off = server.job(place)
     after = server.again()
