@@ -15,7 +15,8 @@ from search.store.server import ServerStore
 @pytest.fixture
 def warned(monkeypatch, tmp_path, caplog):
     """Return what is said when a store is opened; nothing is sent."""
-    monkeypatch.setattr("search.app.check_format", lambda _store: None)
+    for question in ("check_format", "_warn_of_replicas"):
+        monkeypatch.setattr(f"search.app.{question}", lambda _store: None)
 
     def warned(**settings):
         caplog.clear()
