@@ -31,7 +31,7 @@ def test_nothing_is_cut_on_a_narrow_terminal(status):
 
 def test_reasons_of_refusals_are_whole_and_told_as_they_are(capsys):
     refused = Outcome("obs/[a]/one.pi", "refused", f"[b] {NOTE}")
-    Report([refused]).print(each=False)
+    Report([refused]).print()
     shown = capsys.readouterr().out
     assert "[a]/one.pi" in shown
     assert f"[b] {NOTE}" in shown
