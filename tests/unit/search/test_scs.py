@@ -207,7 +207,7 @@ def test_an_engine_that_does_not_answer_is_an_error_votable_too():
     assert error_of(response) == "the engine does not answer: start it"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     parameters=st.dictionaries(
         st.sampled_from(["RA", "DEC", "SR", "VERB", "MAXREC", "x"]),
