@@ -91,9 +91,14 @@ def print_tables(console: Console, found: dict[str, list[dict[str, Any]]]) -> No
     for recipe, runs in found.items():
         for direction in DIRECTIONS:
             each = [run[direction]["interval"] for run in runs]
-            names = [f"recall_at_{k}_percent" for k in (1, 5, 10)] + ["median_rank_percent"]
-            cells = [_percent([one[name]["value"] for one in each]) for name in names]
-            errors = ", ".join(f"{100 * each[0][name]['error']:.1f}" for name in names)
+            scale = {f"recall_at_{k}_percent": 1.0 for k in (1, 5, 10)}  # fractions
+            scale["median_rank_percent"] = 0.01
+            cells = [
+                _percent([by * one[name]["value"] for one in each]) for name, by in scale.items()
+            ]
+            errors = ", ".join(
+                f"{100 * by * each[0][name]['error']:.1f}" for name, by in scale.items()
+            )
             retrieval.add_row(recipe, direction, *cells)
             console.print(f"{recipe} {direction}: bootstrap errors of a run, points: {errors}")
         ratios.add_row(

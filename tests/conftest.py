@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from common.settings import get_settings
 
@@ -13,6 +14,10 @@ os.environ["CHANDRA_CACHE"] = "off"  # what another run has kept would hide what
 os.environ.pop("OPENAI_API_KEY", None)  # no test shall cost anything
 if "PYTEST_XDIST_WORKER" in os.environ:  # one test process a core: more threads would only wait
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 MEMORY = Path("/dev/shm")
 ROOM = 2**33  # bytes; a run has taken 5.6e9

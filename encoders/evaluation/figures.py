@@ -335,13 +335,21 @@ def _outliers(result: OutlierResult) -> "Figure":
     return figure
 
 
+MOST_DECADES = 3.5
+
+
 def _plain_log(axes: "Axes", digits: tuple[int, ...]) -> None:
-    """Label a logarithmic axis at these first digits of each decade, in plain numbers."""
+    """Label a logarithmic axis at these first digits of each decade, in plain numbers.
+
+    Over many decades there is room for the first digit only, and for every other decade.
+    """
     from matplotlib.ticker import LogLocator, NullLocator
 
-    axes.xaxis.set_major_locator(LogLocator(subs=digits))
+    low, high = axes.get_xlim()
+    many = np.log10(high / low) > MOST_DECADES
+    axes.xaxis.set_major_locator(LogLocator(100) if many else LogLocator(subs=digits))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.xaxis.set_major_formatter("{x:,.10g}")
 
 
 def _confusion(result: ClassificationResult) -> "Figure":

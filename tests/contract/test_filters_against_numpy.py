@@ -330,7 +330,7 @@ def selected(store, condition):
             return sorted(rows)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=80, suppress_health_check=[*HealthCheck])
 @given(drawn=filters())
 def test_filter_selects_what_numpy_selects(filled, drawn):
     asked, passing = drawn
@@ -339,7 +339,7 @@ def test_filter_selects_what_numpy_selects(filled, drawn):
     assert filled.count(NAME, condition) == passing.sum()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=30, suppress_health_check=[*HealthCheck])
 @given(cone=cones)
 def test_cone_selects_what_numpy_selects(filled, cone):
     condition = with_exact_cones(DetectionFilter(cone=cone).to_qdrant(), filled, NAME)

@@ -35,7 +35,6 @@ def selected(store, node):
 
 @settings(
     max_examples=12,
-    deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],  # shrinking takes minutes at this size
     suppress_health_check=[HealthCheck.too_slow],

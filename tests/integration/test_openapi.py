@@ -53,7 +53,6 @@ def send_what_the_description_allows_and_what_it_does_not(openapi, examples):
 
             @settings(
                 max_examples=examples,
-                deadline=None,
                 derandomize=True,
                 database=None,
                 suppress_health_check=list(HealthCheck),

@@ -271,7 +271,7 @@ def assert_same(actual, expected):
 
 
 @given(datasets())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_written_dataset_is_read_back_as_it_was(tmp_path_factory, dataset):
     folder = tmp_path_factory.mktemp("dataset")
     write_dataset(dataset, folder)

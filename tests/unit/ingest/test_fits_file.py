@@ -194,7 +194,7 @@ def test_peek_does_not_reach_damage_behind_what_is_enough(tmp_path):
         read_fits(packed)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(
         st.tuples(st.integers(0, 3 * BLOCK), st.integers(0, 255)), min_size=1, max_size=30

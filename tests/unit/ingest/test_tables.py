@@ -33,7 +33,7 @@ FORMATS = {
 optional = st.none() | st.floats(-1e3, 1e3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -180,7 +180,7 @@ def test_a_votable_that_declares_more_than_it_holds_is_an_error(tmp_path, how):
         read(path)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(sorted(FORMATS)),
     st.integers(0, 10_000),

@@ -357,7 +357,7 @@ detections = st.builds(
 
 
 @pytest.mark.parametrize("fmt", ["csv", "ecsv", "votable"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(hits=st.lists(detections, max_size=4))
 def test_table_read_back_gives_the_same_values(fmt, hits):
     table = read_back(render(hits, fmt), fmt)
@@ -371,7 +371,7 @@ def test_table_read_back_gives_the_same_values(fmt, hits):
             assert value(row[name]) == one.payload[name]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(title=st.text(), name=st.text())
 def test_votable_of_any_text_is_legal(title, name):
     document, table = read_votable(render([hit(bibcode=name, title=title)], "votable", title=title))
@@ -381,7 +381,7 @@ def test_votable_of_any_text_is_legal(title, name):
     assert document.resources[0].type == "results"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(names=st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=4, unique=True))
 def test_csv_has_one_field_for_each_column(names):
     rows = list(csv.reader(StringIO(render([hit(source_name=n) for n in names], "csv"))))

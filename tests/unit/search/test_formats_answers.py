@@ -194,7 +194,7 @@ def test_facets_are_counts_by_field_and_value():
 values = st.floats(-1e6, 1e6)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(value=values, width=st.none() | st.floats(0, 1e6), stored=st.none() | values)
 def test_any_estimate_can_be_shown_and_read_back(value, width, stored):
     one = estimates("a", estimate("bb_kt", value, stored, width))
@@ -205,7 +205,7 @@ def test_any_estimate_can_be_shown_and_read_back(value, width, stored):
     assert "bb_kt" in render_estimates([one], "table", console=wide())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(text=st.text())
 def test_any_text_can_be_described(text):
     said = Description(text, [Statement(text, (text,))], [Reference("paper", text, text)], text)

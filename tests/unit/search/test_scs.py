@@ -261,7 +261,7 @@ def test_others_are_told_of_errors_as_before():
     assert response.headers["content-type"] == "application/problem+json"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     parameters=st.dictionaries(
         st.sampled_from(["RA", "DEC", "SR", "VERB", "MAXREC", "x"]),

@@ -117,9 +117,7 @@ def test_list_has_every_detection_once_in_the_order_of_ids(synthetic):
     assert {hit.score for hit in hits} == {None}
 
 
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_insertions_and_deletions_between_pages_repeat_nothing_and_lose_nothing_older(
     tmp_path, data

@@ -393,7 +393,7 @@ payloads = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(expression=expressions, many=st.lists(payloads, min_size=1, max_size=8))
 def test_expression_means_what_sql_means(expression, many):
     text, truth = expression
@@ -403,7 +403,7 @@ def test_expression_means_what_sql_means(expression, many):
         assert matches(node, point) is (truth(payload) is True), text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=st.text(alphabet="hard_s obid()'\"<>=!,.0-9eandortinullbw\n\té", max_size=60))
 def test_any_text_is_read_or_refused_with_our_error(text):
     with suppress(InvalidQueryError):
