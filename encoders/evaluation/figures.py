@@ -336,6 +336,7 @@ def _outliers(result: OutlierResult) -> "Figure":
 
 
 MOST_DECADES = 3.5
+"""With room for more than one label each."""
 
 
 def _plain_log(axes: "Axes", digits: tuple[int, ...]) -> None:

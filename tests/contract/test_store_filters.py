@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from qdrant_rest.filter_examples import SCHEMA, filters, random_points
 from qdrant_rest.filter_oracle import matches
@@ -23,7 +23,7 @@ def filled(engines):
         store.delete_collection(NAME)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(node=filters(POINTS))
 def test_filter_selects_what_brute_force_selects(engines, node):
     expected = {point.id for point in POINTS if matches(node, point)}
@@ -34,7 +34,7 @@ def test_filter_selects_what_brute_force_selects(engines, node):
         assert store.count(NAME, node) == len(expected)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(node=st.none() | filters(POINTS), seed=st.integers(0, 2**32 - 1), limit=st.integers(1, 40))
 def test_engines_answer_alike_and_as_brute_force(engines, node, seed, limit):
     vector = np.random.default_rng(seed).normal(size=16)
