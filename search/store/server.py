@@ -44,7 +44,7 @@ from search.store.revisions import new_revision, stamped, stamped_payloads
 from search.store.server_errors import server_errors
 from search.store.server_snapshots import ServerSnapshots
 from search.store.server_translation import to_index, to_request
-from search.store.server_writes import ORDERING, GuardedWrites
+from search.store.server_writes import ORDERING, GuardedWrites, until_acknowledged
 
 DEFAULT_PLACEMENT = Placement()
 
@@ -52,7 +52,7 @@ DEFAULT_PLACEMENT = Placement()
 class ServerStore:
     """A `Store` on a Qdrant server, shared by any number of processes.
 
-    Nothing is retried here but guarded writes: a StoreUnavailableError is the caller's to repeat.
+    Nothing is retried here but writes of points: a StoreUnavailableError is the caller's to repeat.
     The time-out, in whole seconds rounded up, is for connecting and for waiting; the server too
     gives up a question then.
     """
@@ -152,7 +152,7 @@ class ServerStore:
         with self._errors(InputError):
             schema = _schema(self._client.get_collection(collection))
             for batch in check_points(collection, stamped(points, new_revision()), schema):
-                self._client.upsert(collection, batch, wait=True, ordering=ORDERING)
+                until_acknowledged(self._client.upsert, collection, batch, ordering=ORDERING)
 
     def read(
         self, collection: str, ids: Sequence[PointId], with_vectors: WithVectors = False
@@ -186,7 +186,7 @@ class ServerStore:
         """Delete points; see `Store`."""
         doomed = models.PointIdsList(points=[parse_id(identifier) for identifier in ids])
         with self._errors(InputError):
-            self._client.delete(collection, doomed, wait=True, ordering=ORDERING)
+            until_acknowledged(self._client.delete, collection, doomed, ordering=ORDERING)
 
     def set_payload(self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Set payload fields of points; see `Store`."""
@@ -204,9 +204,9 @@ class ServerStore:
         check_filter(query_filter)
         with self._errors(InputError):
             check_indexed(query_filter, self._client.get_collection(collection).payload_schema)
-            self._client.delete_payload(
-                collection, fields, query_filter or models.Filter(), ordering=ORDERING
-            )
+            selected = query_filter or models.Filter()
+            delete = self._client.delete_payload
+            until_acknowledged(delete, collection, fields, selected, ordering=ORDERING)
 
     def retrieve(
         self,

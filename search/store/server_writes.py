@@ -10,8 +10,7 @@ alone. Who is killed before that leaves a torn point, which the next reader reco
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, Final
+from typing import Any, Final, ParamSpec
 from uuid import UUID
 
 from qdrant_client import QdrantClient, models
@@ -32,6 +31,7 @@ _SETTLING_S: Final = (0.02, 0.1, 0.4)
 """Waits until replicas that disagree are taken to do so for good: a write may be under way."""
 
 Ids = Sequence[int | UUID]
+P = ParamSpec("P")
 
 
 class GuardedWrites:
@@ -70,16 +70,13 @@ class GuardedWrites:
         own = {str(point.id): point for point in points}
         for ids, mode, condition in guards([*own], by_text(revisions)):
             part = [own[one] for one in own if one in ids]
-            _until_acknowledged(
-                partial(
-                    self._client.upsert,
-                    collection,
-                    part,
-                    wait=True,
-                    ordering=ORDERING,
-                    update_filter=condition,
-                    update_mode=mode,
-                )
+            until_acknowledged(
+                self._client.upsert,
+                collection,
+                part,
+                ordering=ORDERING,
+                update_filter=condition,
+                update_mode=mode,
             )
         return self._without(collection, [parse_id(point.id) for point in points], revision)
 
@@ -112,7 +109,7 @@ class GuardedWrites:
     def _change(self, collection: str, changes: Sequence[models.UpdateOperation]) -> None:
         if changes:
             update = self._client.batch_update_points
-            _until_acknowledged(partial(update, collection, changes, wait=True, ordering=ORDERING))
+            until_acknowledged(update, collection, changes, ordering=ORDERING)
 
     def _without(self, collection: str, ids: Ids, revision: str) -> set[str]:
         """Return which points do not bear a revision: no answer to a write says so."""
@@ -174,10 +171,11 @@ def _may_pass(exc: UnexpectedResponse | ResponseHandlingException) -> bool:
     return not isinstance(exc, UnexpectedResponse) or (exc.status_code or 0) >= 500
 
 
-def _until_acknowledged(write: Callable[[], object]) -> None:
+def until_acknowledged(write: Callable[P, object], *arguments: P.args, **options: P.kwargs) -> None:
+    """Repeat a write as it is until all replicas have it, for a few seconds."""
     for wait_s in (*_REPEATS_S, None):
         try:
-            write()
+            write(*arguments, **options)
         except (UnexpectedResponse, ResponseHandlingException) as exc:
             if wait_s is None or not _may_pass(exc):
                 raise

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from qdrant_client import models
 
 from search.schema import INGEST_LOG
 from workers.items import Entry, State, all_of, is_item
@@ -230,11 +231,22 @@ def test_notes_keep_what_is_not_changed(ledger):
     assert notes.feed("csc").cursor == ""
 
 
-def test_notes_sum_what_all_processes_spent_in_a_day(ledger):
+def test_notes_grant_what_is_left_of_a_day(ledger):
     notes, today, other = ledger.notes, date(2026, 5, 1), date(2026, 5, 2)
-    notes.save_spent("ads", today, "process 1", 20)
-    notes.save_spent("ads", today, "process 1", 40)
-    notes.save_spent("ads", today, "process 2", 20)
-    notes.save_spent("ads", other, "process 1", 5)
-    notes.save_spent("simbad", today, "process 1", 7)
-    assert notes.spent("ads", today) == 60
+    assert notes.spend("ads", today, 20, limit=50) == 20
+    assert notes.spend("ads", today, 20, limit=50) == 20
+    assert notes.spend("ads", other, 5, limit=50) == 5
+    assert notes.spend("simbad", today, 7, limit=50) == 7
+    assert notes.spent("ads", today) == 40
+    assert notes.spend("ads", today, 20, limit=50) == 10
+    assert notes.spend("ads", today, 20, limit=50) == 0
+
+
+def test_notes_count_what_was_spent_by_the_version_before(store, ledger):
+    """It wrote a point for each process."""
+    today = date(2026, 5, 3)
+    for number in (1, 2):
+        payload = {"kind": "budget", "name": "ads", "day": f"{today}", "spent": 20}
+        store.upsert(INGEST_LOG, [models.PointStruct(id=number, vector={}, payload=payload)])
+    assert ledger.notes.spend("ads", today, 20, limit=50) == 10
+    assert ledger.notes.spent("ads", today) == 50

@@ -269,3 +269,4 @@ def test_cli_serve_answers_over_http(store, shared_data):
     finally:
         server.terminate()
         server.communicate(timeout=30)
+    assert server.returncode == 0

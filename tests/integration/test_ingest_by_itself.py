@@ -77,6 +77,7 @@ def served(environment, data_dir):
         _, said = process.communicate(timeout=60)
     assert "hits" in seen, said
     assert "Traceback" not in said
+    assert process.returncode == 0, "asked to end, it closes its store first"
     return seen
 
 

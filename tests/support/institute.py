@@ -14,6 +14,7 @@ from workers.items import all_of, is_item, under_way
 from workers.ledger import Ledger
 from workers.notes import is_value
 
+READY = {"beat": "beat has started", "reindex": "reindex has begun"}
 SETTINGS = {
     "CHANDRA_DISPATCH_S": "0.5",
     "CHANDRA_FEEDS": '["csc", "ads"]',
@@ -29,9 +30,9 @@ SETTINGS = {
 class Institute:
     """Started whole, and each part of it killed and started again as a test wants."""
 
-    def __init__(self, folder, **settings):
+    def __init__(self, folder, n_replicas=1, **settings):
         self.world = World()
-        self.engine = EngineProcess(folder / "engine")
+        self.engine = EngineProcess(folder / "engine", n_replicas)
         self.redis = RedisServer(folder / "redis")
         self.settings = SETTINGS | {f"CHANDRA_{k.upper()}": str(v) for k, v in settings.items()}
         self.environment = {}
@@ -64,11 +65,11 @@ class Institute:
         return self._stack.__exit__(*raised)
 
     def start(self, *names):
-        """Start ``io-1``, ``encode-1``, ``beat`` and so on."""
+        """Start ``io-1``, ``encode-1``, ``beat``, ``reindex`` and so on."""
         for name in names:
             role = name.partition("-")[0]
             command = [sys.executable, "-m", "flow_worker", role]
-            ready = "beat has started" if role == "beat" else "ready."
+            ready = READY.get(role, "ready.")
             self.processes.start_command(name, command, ready)
 
     @property

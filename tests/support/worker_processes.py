@@ -62,6 +62,11 @@ class Processes:
         self.running[name].kill()
         self.running[name].wait()
 
+    def end(self, name):
+        """Kill it, and let nobody revive it."""
+        self.kill(name)
+        del self.running[name]
+
     def stop(self, name, timeout=30):
         """Ask it to end, and return its exit code."""
         self.running[name].send_signal(signal.SIGTERM)

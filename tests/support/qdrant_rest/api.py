@@ -53,6 +53,11 @@ def create_api(folder, n_replicas=1):
         collections.faults.half_writes = body["half_writes"]
         return ok(True)
 
+    @api.get("/apart")
+    def apart():
+        held = collections.by_name.copy()
+        return {name: ids for name, one in held.items() if (ids := one.apart())}
+
     @api.get("/")
     def root():
         return {"title": "stand-in for Qdrant in tests", "version": version("qdrant-client")}

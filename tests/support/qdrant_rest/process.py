@@ -6,6 +6,8 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import requests
+
 SUPPORT = Path(__file__).parents[1]
 REPOSITORY = SUPPORT.parents[1]
 
@@ -13,7 +15,7 @@ REPOSITORY = SUPPORT.parents[1]
 class EngineProcess:
     """The stand-in on a folder: killed and started again, it has the same URL and data.
 
-    With more replicas than one it plays a cluster; that cannot be started again.
+    With more replicas than one it plays a cluster.
     """
 
     def __init__(self, folder, n_replicas=1):
@@ -33,6 +35,15 @@ class EngineProcess:
         )
         self.url = self.process.stdout.readline().strip()
         assert self.url, "the engine's process did not start: its reason is on standard error"
+
+    def fail_half(self, writes):
+        """Let this many writes fail after they have reached the first replica."""
+        answer = requests.post(f"{self.url}/faults", json={"half_writes": writes}, timeout=60)
+        answer.raise_for_status()
+
+    def apart(self):
+        """Return the points on which replicas disagree, by collection."""
+        return requests.get(f"{self.url}/apart", timeout=60).json()
 
     def kill(self):
         self.process.kill()

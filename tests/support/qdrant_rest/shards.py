@@ -89,6 +89,13 @@ class Collection:
             if records.count(one) >= needed and records.index(one) == place
         ]
 
+    def apart(self):
+        """Return the ids of points that replicas hold otherwise, or not all of them hold."""
+        with self.writing:
+            held = [points_of(shard) for shard in self.replicas]
+        ids = set().union(*held)
+        return sorted(one for one in ids if any(own.get(one) != held[0].get(one) for own in held))
+
     def filter(self, node):
         """Translate a filter as strict mode wants it: a field without an index is refused."""
         try:
@@ -107,6 +114,13 @@ class Collection:
             "config": self.config.model_dump(mode="json"),
             "indexes": INDEXES.dump_python(self.indexes, mode="json"),
         }
+
+
+def points_of(shard):
+    records, _ = shard.scroll(
+        edge.ScrollRequest(limit=1_000_000, with_payload=True, with_vector=True)
+    )
+    return {str(one.id): one.model_dump() for one in map(from_record, records)}
 
 
 def apply(shard, operation):
@@ -134,7 +148,7 @@ class Collections:
         aliases = folder / ALIASES
         self.aliases = json.loads(aliases.read_text()) if aliases.exists() else {}
         kept = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
-        self.by_name = {path.name: opened for path in kept if (opened := open_kept(path))}
+        self.by_name = {path.name: opened for path in kept if (opened := self._open_kept(path))}
 
     def get(self, name):
         with self.guard:
@@ -148,17 +162,13 @@ class Collections:
             if name in self.by_name:
                 raise ApiError(409, f"Wrong input: Collection `{name}` already exists!")
             fields = {k: VectorField(v.size, bool(v.on_disk)) for k, v in config.vectors.items()}
-            folder = self.folder / name
-            folder.mkdir(parents=True)
-            schema = CollectionSchema(fields, sparse=tuple(config.sparse_vectors or ()))
-            shard = edge.EdgeShard.create(str(folder), to_config(schema))
-            others = []
-            for number in range(1, self.n_replicas):
-                place = self.folder / f".replica-{number}" / name
+            schema = to_config(CollectionSchema(fields, sparse=tuple(config.sparse_vectors or ())))
+            shards = []
+            for place in self._places(name):
                 place.mkdir(parents=True)
-                others.append(edge.EdgeShard.create(str(place), to_config(schema)))
-            collection = Collection(shard, config, {}, others=others, faults=self.faults)
-            self.by_name[name] = collection
+                shards.append(edge.EdgeShard.create(str(place), schema))
+            shard, *others = shards
+            self.by_name[name] = Collection(shard, config, {}, others=others, faults=self.faults)
             self._keep(name)
 
     def delete(self, name):
@@ -170,10 +180,29 @@ class Collections:
                 return False
             for shard in collection.replicas:
                 shard.close()
-            for place in self.folder.glob(f".replica-*/{name}"):
+            first, *others = self._places(name)
+            first.rename(self.folder / f".{name}-{uuid4().hex}")
+            for place in others:
                 shutil.rmtree(place)
-            (self.folder / name).rename(self.folder / f".{name}-{uuid4().hex}")
             return True
+
+    def _places(self, name):
+        """Return the folders of a collection's replicas."""
+        others = [self.folder / f".replica-{n}" / name for n in range(1, self.n_replicas)]
+        return [self.folder / name, *others]
+
+    def _open_kept(self, folder):
+        """Open what a killed process left; a collection that it had not finished goes away."""
+        places = self._places(folder.name)
+        if not (folder / CREATION).exists():
+            for place in places:
+                shutil.rmtree(place, ignore_errors=True)
+            return None
+        creation = json.loads((folder / CREATION).read_text())
+        config = models.CreateCollection(**creation["config"])
+        indexes = INDEXES.validate_python(creation["indexes"])
+        shard, *others = (edge.EdgeShard.load(str(place)) for place in places)
+        return Collection(shard, config, indexes, others=others, faults=self.faults)
 
     def index(self, name, field, params):
         collection = self.get(name)
@@ -211,17 +240,6 @@ class Collections:
     def _keep(self, name):
         own = self.aliases.get(name, name)
         write(self.folder / own / CREATION, self.by_name[own].creation())
-
-
-def open_kept(folder):
-    """Open what a killed process left; a collection that it had not finished goes away."""
-    if not (folder / CREATION).exists():
-        shutil.rmtree(folder)
-        return None
-    creation = json.loads((folder / CREATION).read_text())
-    config = models.CreateCollection(**creation["config"])
-    indexes = INDEXES.validate_python(creation["indexes"])
-    return Collection(edge.EdgeShard.load(str(folder)), config, indexes)
 
 
 def write(path, content):
