@@ -1,5 +1,6 @@
 """``chandra-search status``, ``serve`` and ``demo``."""
 
+import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -195,6 +196,8 @@ def _answer(
         "(try it at /docs); Ctrl-C stops"
     )
     log_as_json()
+    # When uvicorn has ended it raises the signal again: as Ctrl-C, so that the store is closed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     uvicorn.run(
         app,
         host=settings.host,

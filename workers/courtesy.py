@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from uuid import uuid4
 
 import redis
 
@@ -68,8 +67,7 @@ class SharedCourtesy(PacedCourtesy):
 class Budgets:
     """The requests that an archive grants a day, over all processes and restarts.
 
-    A process claims a block before it uses it, and gives back what is too much; two that claim at
-    the same moment see one another's claim and both give way, so the sum never exceeds the limit.
+    A process takes a block before it uses it.
 
     Parameters
     ----------
@@ -82,9 +80,7 @@ class Budgets:
     def __init__(self, notes: Notes, limits: Mapping[str, int]) -> None:
         self._notes = notes
         self.limits = limits
-        self._owner = uuid4().hex
         self._lock = threading.Lock()
-        self._claimed: dict[tuple[str, date], int] = {}
         self._left: dict[tuple[str, date], int] = {}
 
     def spend(self, archive: str) -> None:
@@ -95,7 +91,7 @@ class Budgets:
         key = (archive, today)
         with self._lock:
             if not self._left.get(key):
-                self._left[key] = self._claim(archive, today)
+                self._left[key] = self._notes.spend(archive, today, BLOCK, self.limits[archive])
             if not self._left[key]:
                 midnight = datetime.combine(today, datetime.min.time(), UTC) + timedelta(days=1)
                 raise BudgetError(
@@ -106,21 +102,6 @@ class Budgets:
             self._left[key] -= 1
 
     def left(self, archive: str) -> int:
-        """Return how many requests nobody has claimed today."""
+        """Return how many requests nobody has taken today."""
         spent = self._notes.spent(archive, datetime.now(UTC).date())
         return max(0, self.limits[archive] - spent)
-
-    def _claim(self, archive: str, day: date) -> int:
-        """Return how many more requests are this process's."""
-        before = self._claimed.get((archive, day), 0)
-        block = min(BLOCK, self.limits[archive])
-        self._write(archive, day, before + block)
-        excess = self._notes.spent(archive, day) - self.limits[archive]
-        if excess > 0:
-            block = max(0, block - excess)
-            self._write(archive, day, before + block)
-        return block
-
-    def _write(self, archive: str, day: date, claimed: int) -> None:
-        self._claimed[archive, day] = claimed
-        self._notes.save_spent(archive, day, self._owner, claimed)

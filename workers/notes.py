@@ -1,8 +1,8 @@
 """What the ledger knows beside work items: feeds, jobs, and requests spent; one point each.
 
 Who writes which field is settled, so that nobody's write undoes another's: of a feed, `discover`
-writes all but ``watermark`` and ``settled``, which the dispatcher writes; a budget has a point for
-each process that spends.
+writes all but ``watermark`` and ``settled``, which the dispatcher writes. Whoever takes a job, or a
+part of a day's requests, says what was read: of two who do so at once one reads again.
 """
 
 from collections.abc import Mapping
@@ -106,17 +106,29 @@ class Notes:
         return not written.lost
 
     def spent(self, name: str, day: date) -> int:
-        """Return how many requests all processes together have spent in a day."""
+        """Return how many requests all processes together have taken in a day."""
+        return sum(self._spent(name, day).values())
+
+    def spend(self, name: str, day: date, number: int, limit: int) -> int:
+        """Take so many requests of a day, or as many as are left of it, and return how many."""
+        point = log_id("budget", f"{name} {day}")
+        while True:
+            held = self._store.read(INGEST_LOG, [point]).get(str(point))
+            own = int(held.payload["spent"]) if held else 0
+            others = {**self._spent(name, day), str(point): 0}  # before: a point for each process
+            taken = max(0, min(number, limit - own - sum(others.values())))
+            fields = {"kind": "budget", "name": name, "day": f"{day}", "spent": own + taken}
+            new = models.PointStruct(id=str(point), vector={}, payload=fields)
+            known = {point: held.revision} if held else {}
+            if not taken or not self._store.write(INGEST_LOG, [new], known).lost:
+                return taken
+
+    def _spent(self, name: str, day: date) -> dict[str, int]:
         condition = models.Filter(
             must=[is_value("kind", "budget"), is_value("name", name), is_value("day", f"{day}")]
         )
         records = scroll_all(self._store, INGEST_LOG, condition, ["spent"])
-        return sum(int((record.payload or {})["spent"]) for record in records)
-
-    def save_spent(self, name: str, day: date, owner: str, spent: int) -> None:
-        """Write how many requests one process has spent in a day."""
-        fields = {"name": name, "day": f"{day}", "spent": spent}
-        self._put("budget", f"{name} {day} {owner}", fields)
+        return {str(record.id): int((record.payload or {})["spent"]) for record in records}
 
     def _read(self, kind: str, name: str) -> Payload:
         point = log_id(kind, name)
@@ -128,9 +140,6 @@ class Notes:
         new = self._point(kind, name, {"name": name, **plain})
         if self._read(kind, name) or self._store.write(INGEST_LOG, [new], {}).lost:
             self._store.set_payload(INGEST_LOG, {log_id(kind, name): plain})
-
-    def _put(self, kind: str, name: str, payload: Payload) -> None:
-        self._store.upsert(INGEST_LOG, [self._point(kind, name, payload)])
 
     @staticmethod
     def _point(kind: str, name: str, payload: Payload) -> models.PointStruct:
