@@ -5,6 +5,7 @@ a NaN in a filter; JSON turns a NaN into a missing bound. So nothing reaches an 
 """
 
 import json
+import logging
 import math
 import re
 from collections import defaultdict
@@ -33,7 +34,20 @@ _BYTES_PER_POINT = 120  # its id, and the words around payload and vectors
 T = TypeVar("T")
 Payload = Mapping[str, Any]
 
+_log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
+
+
+def tell_of_upgrade(collection: str, fields: Collection[str], n_points: int) -> None:
+    """Say that a collection of a former version gets its new indexes: it may take a while."""
+    if fields and n_points:
+        _log.warning(
+            "%s was made by a former version: indexing %s of its %s points, nothing else changes; "
+            "broken off, it goes on when the store is opened next",
+            collection,
+            ", ".join(sorted(fields)),
+            f"{n_points:,}",
+        )
 
 
 def check_name(name: str) -> str:

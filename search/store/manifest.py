@@ -67,4 +67,6 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
             os.fsync(file.fileno())
         fresh.replace(path)
     except OSError as exc:
-        raise UnavailableError(f"cannot write {path}: {exc.strerror}") from exc
+        raise UnavailableError(
+            f"cannot write {path} ({exc.strerror}): make room, or see who may write, and repeat"
+        ) from exc

@@ -38,6 +38,7 @@ from search.store.checks import (
     check_points,
     check_vectors,
     parse_id,
+    tell_of_upgrade,
 )
 from search.store.placement import Placement
 from search.store.revisions import new_revision, stamped, stamped_payloads
@@ -67,9 +68,8 @@ class ServerStore:
         self._url = url
         self._placement = placement
         self._timeout_s = math.ceil(timeout_s)
-        # The client's version check warns from a thread of its own; a server that does not
-        # understand us says so in an answer.
-        # A key given as such makes it warn of http:// each time; `search.app` does so, with advice.
+        # The client's version check warns from a thread of its own, and a key given as such makes
+        # it warn of http:// each time: `search.app` does that, with advice.
         self._client = QdrantClient(
             url=url,
             headers={"api-key": api_key} if api_key else None,
@@ -100,7 +100,9 @@ class ServerStore:
                     idf = models.SparseVectorConfig(modifier=models.Modifier.IDF)
                     config = models.SparseVectorNameConfig(sparse=idf)
                     self._client.create_vector_name(name, vector, config)
-            for field in sorted(schema.payload_indexes.keys() - info.payload_schema.keys()):
+            missing = sorted(schema.payload_indexes.keys() - info.payload_schema.keys())
+            tell_of_upgrade(name, missing, info.points_count or 0)
+            for field in missing:
                 params = to_index(schema.payload_indexes[field], field in schema.linked)
                 self._client.create_payload_index(name, field, params)
 
@@ -303,9 +305,7 @@ class ServerStore:
                 timeout=self._timeout_s,
             )
         unmarked(page, with_payload)
-        if following is None or isinstance(following, int):
-            return page, following
-        return page, str(following)
+        return page, following if isinstance(following, int | None) else str(following)
 
     def optimize(self, collection: str) -> None:
         """Do nothing: the server builds its indexes by itself."""

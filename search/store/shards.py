@@ -14,7 +14,7 @@ import qdrant_edge as edge
 
 from common.errors import InputError, InvalidQueryError, NotFoundError, UnavailableError
 from search.store.base import CollectionSchema
-from search.store.checks import check_name, check_vectors
+from search.store.checks import check_name, check_vectors, tell_of_upgrade
 from search.store.edge_translation import to_config, to_index
 from search.store.folders import pack, unpack
 from search.store.lock import StoreLock
@@ -233,6 +233,7 @@ class Shards:
         missing = schema.payload_indexes.keys() - shard.schema.payload_indexes.keys()
         if not missing:
             return
+        tell_of_upgrade(shard.name, missing, shard.edge.info().points_count)
         for field in sorted(missing):
             params = to_index(schema.payload_indexes[field], field in schema.linked)
             with edge_errors(shard.name):

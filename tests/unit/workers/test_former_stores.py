@@ -5,11 +5,22 @@ withdrawn, and a ledger, written by the last code before writes left revisions, 
 encoder.
 """
 
+import errno
+import os
+import subprocess
+import sys
 import tarfile
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from fake_encoder import FakeEncoder
+from qdrant_client import models
+from qdrant_rest.process import REPOSITORY, SUPPORT
 from two_models import BetterEncoder, differences, open_pipeline, simulate
 
+from common.errors import UnavailableError
+from search import schema
 from search.schema import DETECTIONS, PAPERS, WITHDRAWN
 from search.store.embedded import EmbeddedStore
 from search.store.revisions import revisions_of
@@ -23,10 +34,15 @@ N = 12
 
 
 @pytest.fixture
-def store(tmp_path, repository):
+def folder(tmp_path, repository):
     with tarfile.open(repository / "tests/data/store-without-revisions.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
-    with EmbeddedStore(tmp_path / "store") as store:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(folder):
+    with EmbeddedStore(folder) as store:
         yield store
 
 
@@ -91,3 +107,67 @@ def test_its_model_can_be_changed(store):
     Reindex(store, BetterEncoder(), sleep=lambda _s: None).run()
     assert differences(store) == []
     assert store.count(PAPERS) == 7
+
+
+TOMORROW = {"a_word": models.PayloadSchemaType.KEYWORD, "b_number": models.PayloadSchemaType.FLOAT}
+"""Fields that a version to come may index."""
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from search.store import shards
+from test_former_stores import of_tomorrow
+from search.store.embedded import EmbeddedStore
+
+where, folder = sys.argv[1], Path(sys.argv[2])
+to_index = shards.to_index
+
+def killed_at_the_second(kind, linked):
+    if kind.value == "float":
+        os._exit(137)
+    return to_index(kind, linked)
+
+if where == "between two indexes":
+    shards.to_index = killed_at_the_second
+else:
+    shards.write_schema = lambda *_: os._exit(137)
+with EmbeddedStore(folder) as store:
+    store.create_collection("detections@fake0", of_tomorrow())
+"""
+
+
+def of_tomorrow():
+    today = schema.detections_schema(FakeEncoder())
+    return replace(today, payload_indexes={**today.payload_indexes, **TOMORROW})
+
+
+@pytest.mark.parametrize("where", ["between two indexes", "before it is written down"])
+def test_killed_while_it_is_upgraded_it_goes_on(folder, where, caplog):
+    with EmbeddedStore(folder) as store:
+        before = everything(store)
+    places = os.pathsep.join(map(str, (REPOSITORY, SUPPORT, Path(__file__).parent)))
+    command = [sys.executable, "-c", KILLED, where, folder]
+    killed = subprocess.run(command, env=os.environ | {"PYTHONPATH": places}, check=False)
+    assert killed.returncode == 137
+    with EmbeddedStore(folder) as store:
+        assert everything(store) == before
+        store.create_collection("detections@fake0", of_tomorrow())
+        assert everything(store) == before
+        word = models.FieldCondition(key="a_word", match=models.MatchValue(value="x"))
+        number = models.FieldCondition(key="b_number", range=models.Range(gte=0))
+        assert store.count(DETECTIONS, models.Filter(must=[word, number])) == 0
+    assert "indexing a_word, b_number of its 12 points" in caplog.text
+
+
+def test_a_full_disk_while_it_is_upgraded_is_said_and_it_goes_on(folder, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with EmbeddedStore(folder) as store, monkeypatch.context() as patch:
+        before = everything(store)
+        patch.setattr("search.store.manifest.os.fsync", full)
+        with pytest.raises(UnavailableError, match=r"No space left on device.*make room"):
+            store.create_collection("detections@fake0", of_tomorrow())
+    with EmbeddedStore(folder) as store:
+        store.create_collection("detections@fake0", of_tomorrow())
+        assert everything(store) == before
