@@ -7,6 +7,7 @@ encoder.
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -33,11 +34,17 @@ from workers.verify import Verifier
 N = 12
 
 
-@pytest.fixture
-def folder(tmp_path, repository):
+@pytest.fixture(scope="module")
+def unpacked(module_folder, repository):
+    folder = module_folder("former")
     with tarfile.open(repository / "tests/data/store-without-revisions.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
-    return tmp_path / "store"
+        archive.extractall(folder, filter="data")
+    return folder / "store"
+
+
+@pytest.fixture
+def folder(unpacked, tmp_path):
+    return shutil.copytree(unpacked, tmp_path / "store")
 
 
 @pytest.fixture
