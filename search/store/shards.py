@@ -22,6 +22,7 @@ from search.store.manifest import read_aliases, read_schema, write_aliases, writ
 
 _SCHEMA_FILE = "collection.json"
 _FLUSH_EVERY = 20_000  # points; those not flushed are replayed from the log at the next start
+_CLOSED = "Shard is not initialized"
 _QUESTION_ERRORS = (
     "Vector dimension error",
     "Not existing vector name",
@@ -262,4 +263,8 @@ def edge_errors(collection: str) -> Iterator[None]:
             raise
         if str(exc).startswith(_QUESTION_ERRORS):
             raise InvalidQueryError(f"collection {collection}: {exc}") from exc
+        if _CLOSED in str(exc):
+            raise UnavailableError(
+                f"collection {collection} was closed meanwhile: open the store again"
+            ) from exc
         raise UnavailableError(f"collection {collection}: {exc}") from exc
