@@ -19,15 +19,18 @@ import numpy.typing as npt
 from qdrant_client import models
 
 from common.binning import N_BINS
+from common.errors import UnavailableError
 from common.records import Spectrum, Summary, spectrum_hash
 from search.schema import Payload
 from search.store.base import CollectionSchema, PointId, Store
+from search.store.revisions import revisions_of
 
 SPECTRA = "spectra"
 SCHEMA = CollectionSchema({}, sparse=("none",))
 """Payloads only; the engines want at least one vector, which no point has."""
 
 _N_BYTES = N_BINS * 8
+_ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,26 +90,44 @@ def _now() -> Payload:
 
 
 def keep_inputs(store: Store, inputs: Mapping[UUID, Payload]) -> None:
-    """Add these fields to what is kept of each detection, whoever else does so meanwhile."""
-    known = hashes_kept(store, [*inputs])
-    fresh = [
-        models.PointStruct(id=str(point), vector={}, payload=payload)
-        for point, payload in inputs.items()
-        if point not in known
-    ]
-    if fresh:
-        meanwhile = store.write(SPECTRA, fresh, {}).lost
-        known |= {UUID(point): {} for point in meanwhile}
-    changed: dict[PointId, Payload] = {p: payload for p, payload in inputs.items() if p in known}
-    if changed:
-        store.set_payload(SPECTRA, changed)
+    """Add these fields to what is kept of each detection, whoever else does so meanwhile.
+
+    Raises
+    ------
+    UnavailableError
+        If others change them all the time.
+    """
+    pending = {str(point): payload for point, payload in inputs.items()}
+    for _ in range(_ROUNDS):
+        if not pending:
+            return
+        held = store.read(SPECTRA, [*pending])
+        fresh = [
+            models.PointStruct(id=point, vector={}, payload=payload)
+            for point, payload in pending.items()
+            if point not in held
+        ]
+        changed: dict[PointId, Payload] = {p: f for p, f in pending.items() if p in held}
+        lost: set[str] = set()
+        if fresh:
+            lost |= store.write(SPECTRA, fresh, {}).lost
+        if changed:
+            lost |= store.write_payload(SPECTRA, changed, revisions_of(held.values())).lost
+        pending = {point: pending[point] for point in lost}
+    raise UnavailableError(
+        f"what is kept of {len(pending)} detections was changed {_ROUNDS} times while it was being "
+        "written: repeat, with fewer writers"
+    )
 
 
 def hashes_kept(store: Store, ids: Sequence[UUID]) -> dict[UUID, Payload]:
     """Return which spectrum and which text are kept of each detection, as their hashes."""
-    fields = ["spectrum_hash", "summary_hash"]
-    records = store.retrieve(SPECTRA, ids, with_payload=fields) if ids else []
-    return {UUID(str(record.id)): record.payload or {} for record in records}
+    found = store.read(SPECTRA, ids) if ids else {}
+    fields = ("spectrum_hash", "summary_hash")
+    return {
+        UUID(point): {name: held.payload[name] for name in fields if name in held.payload}
+        for point, held in found.items()
+    }
 
 
 def read_inputs(store: Store, ids: Sequence[UUID]) -> dict[UUID, Inputs]:

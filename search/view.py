@@ -229,6 +229,14 @@ class ModelView:
         """Return points with their revisions, tombstones too; see `Store`."""
         return self._store.read(self._name(collection), ids, with_vectors)
 
+    def replicas(self, collection: str) -> int:
+        """Return how many times a collection is kept; see `Store`."""
+        return self._store.replicas(self._name(collection))
+
+    def apart(self, collection: str, ids: Sequence[PointId]) -> set[str]:
+        """Return the ids of points on which replicas disagree; see `Store`."""
+        return self._store.apart(self._name(collection), ids)
+
     def write(
         self, collection: str, points: Sequence[models.PointStruct], revisions: Revisions
     ) -> Written:

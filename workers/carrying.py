@@ -153,11 +153,11 @@ class Carrier:
         written: set[UUID] = set()
         pending = [*ids]
         for _ in range(_ROUNDS):
-            said = self._payloads(source, pending)
+            here = self._read(source, pending, with_vectors=False)
+            said = {point: one.payload for point, one in here.items()}
             there = self._read(target, pending, with_vectors=False)
             held = {point: one.payload for point, one in there.items()}
-            torn = {point for point, one in there.items() if one.torn}
-            pending = [*torn.union(self._unequal(pending, said, held))]
+            pending = self._unequal(pending, said, held)
             if not pending:
                 return len(written)
             written |= {*pending}
@@ -312,10 +312,6 @@ class Carrier:
     ) -> dict[UUID, Held]:
         found = self._store.read(collection, ids, with_vectors) if ids else {}
         return {UUID(point): held for point, held in found.items()}
-
-    def _payloads(self, collection: str, ids: Sequence[UUID]) -> Payloads:
-        records = self._store.retrieve(collection, ids) if ids else []
-        return {UUID(str(record.id)): record.payload or {} for record in records}
 
 
 def is_carried(said: Payload | None, held: Payload | None) -> bool:

@@ -12,6 +12,8 @@ from uuid import UUID
 from qdrant_client import models
 
 from common.records import content_hash
+from search.store.base import Held
+from search.store.revisions import REVISION
 from workers.notes import as_time, is_value, log_id
 
 
@@ -103,6 +105,10 @@ class Item:
         """The point id."""
         return item_id(self.feed, self.key)
 
+    def is_free(self, now: datetime) -> bool:
+        """Whether nobody has it, and it need not rest."""
+        return not any(until and until > now for until in (self.leased_until, self.retry_at))
+
     @cached_property
     def record(self) -> dict[str, Any]:
         """What the archive's row says."""
@@ -127,6 +133,11 @@ def read_item(record: models.Record) -> Item:
     for name in ("leased_until", "retry_at", "found_at", "updated_at", "matched_at"):
         fields[name] = as_time(fields.get(name))
     return Item(**{**fields, "state": State(fields["state"])})
+
+
+def item_of(held: Held) -> Item:
+    """Return the item of a point that was read to be changed."""
+    return read_item(models.Record(id=held.id, payload={**held.payload, REVISION: held.revision}))
 
 
 def item_id(feed: str, key: str) -> UUID:

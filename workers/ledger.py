@@ -17,7 +17,7 @@ from qdrant_client import models
 
 from common.errors import UnavailableError
 from search.schema import INGEST_LOG, INGEST_LOG_SCHEMA, Payload
-from search.store.base import PointId, Store, Written
+from search.store.base import Store, Written
 from search.store.scrolling import first_by, scroll_all
 from workers.items import (
     WORKABLE,
@@ -30,6 +30,7 @@ from workers.items import (
     in_states,
     is_item,
     item_id,
+    item_of,
     packed,
     read_item,
     under_way,
@@ -68,15 +69,15 @@ class Ledger:
         Of those whose files are stored already only the row is stored again.
         """
         own = {item_id(feed, entry.key): entry for entry in entries}
-        known = {item.id: item for item in self._retrieve([*own], light=True)}
+        known = {item.id: item for item in self._retrieve([*own])}
         now = _now()
         fresh: list[models.PointStruct] = []
-        changes: dict[PointId, Payload] = {}
+        changes: dict[Item, Payload] = {}
         for point, entry in own.items():
             item = known.get(point)
             if item and not _is_changed(item, entry):
                 if item.sweep != sweep:
-                    changes[point] = {"sweep": sweep}
+                    changes[item] = {"sweep": sweep}
                 continue
             fields = {
                 **_FRESH,
@@ -91,7 +92,7 @@ class Ledger:
             if entry.error:
                 fields |= {"state": State.FAILED, "error": entry.error, "done": entry.content}
             if item:
-                changes[point] = fields
+                changes[item] = fields
             else:
                 fields |= {"kind": "item", "feed": feed, "key": entry.key, "found_at": now}
                 fresh.append(models.PointStruct(id=str(point), vector={}, payload=fields))
@@ -140,18 +141,28 @@ class Ledger:
         """Leave items alone until a time, or until they move on; return those nobody else took."""
         fields = {"leased_until": as_json(until)}
         lost = self._change({item: fields for item in items}).lost
-        return [item for item in items if str(item.id) not in lost]
+        mine = [item for item in items if str(item.id) not in lost]
+        if lost:  # taken by another, or listed by a replica that is not up to date
+            states = {item.id: item.state for item in items}
+            again = [
+                item
+                for item in self._retrieve([item.id for item in items if str(item.id) in lost])
+                if item.state == states[item.id] and item.is_free(datetime.now(UTC))
+            ]
+            lost = self._change({item: fields for item in again}).lost
+            mine += [item for item in again if str(item.id) not in lost]
+        return mine
 
     def free(self) -> None:
         """Take back every lease."""
         leased = all_of(is_item(), after("leased_until", datetime.now(UTC)))
         while items := self.select(leased, CHUNK, light=True):
-            self._set({item.id: {"leased_until": None} for item in items})
+            self._set({item: {"leased_until": None} for item in items})
 
     def release(self, items: Sequence[Item], retry_at: datetime | None = None) -> None:
         """Give items back untried, and let them rest until a time."""
         fields = {"leased_until": None, "deliveries": 0, "retry_at": as_json(retry_at)}
-        self._set({item.id: fields for item in items})
+        self._set({item: fields for item in items})
 
     def deliver(
         self,
@@ -180,7 +191,7 @@ class Ledger:
                 {i: {"deliveries": i.deliveries + 1, "leased_until": until} for i in tried}
             )
             to_do += [
-                replace(item, revision=written.revision)
+                replace(item, revision=written.revisions[str(item.id)])
                 for item in tried
                 if str(item.id) not in written.lost
             ]
@@ -231,12 +242,12 @@ class Ledger:
 
     def note(self, changes: Mapping[Item, Mapping[str, Any]]) -> None:
         """Change fields of items that do not move on by it."""
-        self._set({item.id: {n: as_json(v) for n, v in f.items()} for item, f in changes.items()})
+        self._set({item: {n: as_json(v) for n, v in f.items()} for item, f in changes.items()})
 
     def withdraw(self, feed: str, reasons: Mapping[str, str]) -> None:
         """Record why items of these keys are no more; unknown ones are left out."""
         fields = {**_FRESH, "state": State.WITHDRAWN, "updated_at": _now()}
-        self._set({item_id(feed, key): {**fields, "error": why} for key, why in reasons.items()})
+        self._set({i: {**fields, "error": reasons[i.key]} for i in self.items(feed, [*reasons])})
 
     def retry(self, feed: str | None = None, keys: Sequence[str] | None = None) -> int:
         """Let what failed or is quarantined be tried afresh now, and return how many.
@@ -248,13 +259,13 @@ class Ledger:
         fields = {**_FRESH, "state": State.FOUND, "complete": False, "updated_at": _now()}
         names = ["key", "record_json"]
         ids = [
-            record.id
+            UUID(str(record.id))
             for record in scroll_all(self._store, INGEST_LOG, chosen, names)
             if (record.payload or {})["record_json"] != packed({})
             and (keys is None or (record.payload or {})["key"] in keys)
         ]
         for start in range(0, len(ids), CHUNK):
-            self._set(dict.fromkeys(ids[start : start + CHUNK], fields))
+            self._set(dict.fromkeys(self._retrieve(ids[start : start + CHUNK]), fields))
         return len(ids)
 
     def settle(self, feed: str) -> str:
@@ -300,37 +311,46 @@ class Ledger:
         for _ in range(_ROUNDS):
             lost = self._change({item: own[item.id] for item in pending}).lost
             ids = [item.id for item in pending if str(item.id) in lost]
-            pending = [
-                item
-                for item in self._retrieve(ids, light=True)
-                if item.content == contents[item.id]
-            ]
+            pending = [item for item in self._retrieve(ids) if item.content == contents[item.id]]
             if not pending:
                 return
-        raise UnavailableError(
-            f"{len(pending)} items of the ledger change all the time: repeat, with fewer workers"
-        )
+        raise _busy(len(pending))
 
     def _change(self, changes: Mapping[Item, Mapping[str, Any]]) -> Written:
         """Change items that are still as they were read."""
         if not changes:
-            return Written("", frozenset())
+            return Written({}, frozenset())
         return self._store.write_payload(
             INGEST_LOG,
             {item.id: fields for item, fields in changes.items()},
             {item.id: item.revision for item in changes},
         )
 
-    def _set(self, changes: Mapping[Any, Mapping[str, Any]]) -> None:
-        if changes:
-            self._store.set_payload(INGEST_LOG, changes)
+    def _set(self, changes: Mapping[Item, Mapping[str, Any]]) -> None:
+        """Change items whatever others have changed meanwhile."""
+        pending = {**changes}
+        for _ in range(_ROUNDS):
+            lost = self._change(pending).lost
+            if not lost:
+                return
+            fields = {item.id: own for item, own in pending.items()}
+            ids = [item.id for item in pending if str(item.id) in lost]
+            pending = {item: fields[item.id] for item in self._retrieve(ids)}
+        raise _busy(len(pending))
 
-    def _retrieve(self, ids: Sequence[UUID], light: bool = False) -> list[Item]:
-        found: list[models.Record] = []
+    def _retrieve(self, ids: Sequence[UUID]) -> list[Item]:
+        """Return items as all replicas of a cluster have them; what is unknown is left out."""
+        found: list[Item] = []
         for start in range(0, len(ids), CHUNK):
-            part = ids[start : start + CHUNK]
-            found += self._store.retrieve(INGEST_LOG, part, _LIGHT if light else _WHOLE)
-        return [read_item(record) for record in found]
+            held = self._store.read(INGEST_LOG, ids[start : start + CHUNK])
+            found += [item_of(one) for one in held.values()]
+        return found
+
+
+def _busy(n: int) -> UnavailableError:
+    return UnavailableError(
+        f"{n} items of the ledger change all the time: repeat, with fewer workers"
+    )
 
 
 def _is_changed(item: Item, entry: Entry) -> bool:

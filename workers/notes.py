@@ -16,7 +16,7 @@ from qdrant_client import models
 from common.records import POINT_NAMESPACE
 from search.schema import INGEST_LOG, Payload
 from search.store.base import Store
-from search.store.revisions import REVISION
+from search.store.revisions import REVISION, revisions_of
 from search.store.scrolling import scroll_all
 
 
@@ -119,7 +119,7 @@ class Notes:
             taken = max(0, min(number, limit - own - sum(others.values())))
             fields = {"kind": "budget", "name": name, "day": f"{day}", "spent": own + taken}
             new = models.PointStruct(id=str(point), vector={}, payload=fields)
-            known = {point: held.revision} if held else {}
+            known = revisions_of([held] if held else [])
             if not taken or not self._store.write(INGEST_LOG, [new], known).lost:
                 return taken
 
@@ -137,9 +137,16 @@ class Notes:
 
     def _write(self, kind: str, name: str, changes: Mapping[str, Any]) -> None:
         plain = {field: as_json(value) for field, value in changes.items()}
-        new = self._point(kind, name, {"name": name, **plain})
-        if self._read(kind, name) or self._store.write(INGEST_LOG, [new], {}).lost:
-            self._store.set_payload(INGEST_LOG, {log_id(kind, name): plain})
+        point, new = log_id(kind, name), self._point(kind, name, {"name": name, **plain})
+        while True:
+            known = revisions_of(self._store.read(INGEST_LOG, [point]).values())
+            written = (
+                self._store.write_payload(INGEST_LOG, {point: plain}, known)
+                if known
+                else self._store.write(INGEST_LOG, [new], {})
+            )
+            if not written.lost:
+                return
 
     @staticmethod
     def _point(kind: str, name: str, payload: Payload) -> models.PointStruct:

@@ -19,7 +19,7 @@ from workers.items import Item, State, after, is_item
 from workers.ledger import Ledger
 from workers.notes import is_value
 from workers.pipeline import Pipeline
-from workers.storing import TEXT_FIELDS, Storer
+from workers.storing import Storer
 
 CHUNK = 1000
 CITATIONS = "citations"
@@ -54,15 +54,14 @@ class Upkeep:
             beat("rematch", asked, None)
         return changed
 
-    def _apply(self, items: Sequence[Item], found: Mapping[str, Match]) -> int:
+    def _apply(self, items: Sequence[Item], matches: Mapping[str, Match]) -> int:
         """Correct the stored classes and papers; what is unknown elsewhere stays as it is."""
         ids = {item.key: point_id("detection", item.key) for item in items}
-        store, name = self._pipeline.store, DETECTIONS
-        records = store.retrieve(name, [*ids.values()], TEXT_FIELDS) if ids else []
-        stored = {(record.payload or {})["key"]: record.payload or {} for record in records}
+        here = self._pipeline.store.read(DETECTIONS, [*ids.values()]) if ids else {}
+        stored = {held.payload["key"]: held.payload for held in here.values()}
         changes: dict[UUID, Mapping[str, Any]] = {}
         for key, payload in stored.items():
-            match = found.get(key, Match())
+            match = matches.get(key, Match())
             known = {"class_path": [*match.class_path], "bibcodes": [*match.bibcodes]}
             fields = {n: v for n, v in known.items() if v and v != payload.get(n)}
             if fields:
@@ -80,9 +79,9 @@ class Upkeep:
         offset: int | str | None = notes.feed(CITATIONS).cursor or None
         asked = changed = 0
         while True:
-            fields = ["bibcode", "citation_count"]
-            records, offset = store.scroll(PAPERS, None, AT_A_TIME, offset, with_payload=fields)
-            payloads = [record.payload or {} for record in records]
+            records, offset = store.scroll(PAPERS, None, AT_A_TIME, offset, with_payload=False)
+            known = store.read(PAPERS, [record.id for record in records]) if records else {}
+            payloads = [held.payload for held in known.values()]
             counts = archive.citations([p["bibcode"] for p in payloads]) if payloads else {}
             new = {
                 point_id("paper", p["bibcode"]): {"citation_count": counts[p["bibcode"]]}

@@ -39,7 +39,8 @@ from search.schema import (
     Payload,
     collection_of,
 )
-from search.store.base import TORN
+from search.store.base import PointId
+from search.store.revisions import revisions_of
 from search.store.scrolling import scroll_all
 from workers.carrying import Carrier, is_carried, read_state
 from workers.pipeline import Pipeline
@@ -47,8 +48,6 @@ from workers.writing import in_batches
 
 BATCH = 256
 YOUNG = timedelta(hours=1)
-PASSES = 3
-"""How often a server is read through for replicas that disagree: as often as it has replicas."""
 LEDGER = "ingest_log"
 _FEEDS: Mapping[str, tuple[Literal["detection", "paper"], str]] = {
     "csc": ("detection", DETECTIONS),
@@ -121,8 +120,7 @@ class Verifier:
         self._check_inputs()
         self._check_ledger()
         self._check_reindex()
-        if self._store.engine == "server":
-            self._check_replicas()
+        self._check_replicas()
         return self._found
 
     def _tell(self, kind: Kind, key: str, cure: str, mended: bool = False) -> None:
@@ -185,7 +183,7 @@ class Verifier:
                     self._tell("inputs not encoded", key, "encode", self._repair)
                     lacking.append(record)
                     if self._repair:
-                        self._pipeline.correct(DETECTIONS, {point: left_out})
+                        self._speak_of(point, left_out)
                 if not _vectors(record) >= _wanted(payload):
                     can = not missing
                     cure = "encode again" if can else f"ingest its {' and '.join(missing)} again"
@@ -194,6 +192,13 @@ class Verifier:
                 self._check_model(DETECTIONS, record, key)
                 self._check_bibcodes(point, payload, former)
             self._renew(DETECTIONS, lacking)
+
+    def _speak_of(self, point: UUID, left_out: Payload) -> None:
+        """Let a detection speak of its inputs, unless it does by now."""
+        held = self._store.read(self._name(DETECTIONS), [point]).values()
+        if any(left_out.keys().isdisjoint(one.payload) for one in held):
+            self._store.write_payload(self._name(DETECTIONS), {point: left_out}, revisions_of(held))
+            self._pipeline.carry(DETECTIONS, [point])
 
     def _check_model(self, kind: str, record: models.Record, key: str) -> None:
         """Vectors of two models never mix; who wrote such a point is not known, so tell only."""
@@ -283,27 +288,37 @@ class Verifier:
         Which replica answers is the server's choice: a point that one lacks is met by another.
         """
         seen: set[tuple[str, str]] = set()
-        names = [self._name(PAPERS), self._name(DETECTIONS), SPECTRA, LEDGER]
+        own = map(self._name, (PAPERS, DETECTIONS))
         held = {*self._store.collections()}
-        for name in [name for name in names if name in held] * PASSES:
-            records = scroll_all(self._store, name, None, True, self._repair, BATCH)
-            for batch in in_batches(records, BATCH):
-                torn = self._torn(name, self._torn(name, batch))  # what was being written is now
-                for record in torn:
-                    if (name, str(record.id)) not in seen:
-                        seen.add((name, str(record.id)))
-                        key = _key(record)
-                        self._tell("replicas disagree", key, "write again", self._repair)
-                if torn and self._repair:
-                    self._store.write(
-                        name, [_as_it_is(r) for r in torn], {r.id: TORN for r in torn}
-                    )
+        for name in (*own, *self._of_next_model(), SPECTRA, LEDGER):
+            copies = self._store.replicas(name) if name in held else 1
+            for _ in range(copies if copies > 1 else 0):
+                for batch in in_batches(scroll_all(self._store, name, None, True, False), BATCH):
+                    apart = self._store.apart(name, [record.id for record in batch])
+                    for record in batch:
+                        if str(record.id) in apart and (name, str(record.id)) not in seen:
+                            seen.add((name, str(record.id)))
+                            key = _key(record)
+                            self._tell("replicas disagree", key, "write again", self._repair)
+                    if apart and self._repair:
+                        self._mend(name, [r.id for r in batch if str(r.id) in apart])
 
-    def _torn(self, name: str, records: Sequence[models.Record]) -> list[models.Record]:
-        """Return those of some points that replicas do not agree on."""
-        held = self._store.read(name, [record.id for record in records]) if records else {}
-        agreed = {one for one, point in held.items() if not point.torn}
-        return [record for record in records if str(record.id) not in agreed]
+    def _mend(self, name: str, ids: Sequence[PointId]) -> None:
+        """Write points as they are to all replicas; who reads does so, if no later one hides."""
+        held = self._store.read(name, ids, with_vectors=True).values()
+        if hidden := {*self._store.apart(name, ids)}:
+            points = [
+                models.PointStruct(id=one.id, vector=one.vectors, payload=one.payload)
+                for one in held
+                if str(one.id) in hidden
+            ]
+            self._store.write(name, points, revisions_of(held))
+            self._store.read(name, ids)
+
+    def _of_next_model(self) -> list[str]:
+        state = read_state(self._store)
+        target = state.target(self._encoder.model_id) if state else None
+        return [collection_of(kind, target) for kind in (PAPERS, DETECTIONS)] if target else []
 
     def _batches(self, kind: str, vectors: list[str]) -> Iterator[list[models.Record]]:
         total = self._store.count(self._name(kind))
@@ -328,11 +343,6 @@ _FOUND_AGAIN: Mapping[str, Any] = {"state": "found", "error": None, "leased_unti
 def _key(record: models.Record) -> str:
     payload = record.payload or {}
     return str(payload.get("key") or payload.get("bibcode") or record.id)
-
-
-def _as_it_is(record: models.Record) -> models.PointStruct:
-    vectors = record.vector if isinstance(record.vector, dict) else {}
-    return models.PointStruct(id=record.id, vector={**vectors}, payload=record.payload)
 
 
 def _vectors(record: models.Record) -> set[str]:

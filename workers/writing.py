@@ -67,8 +67,9 @@ class Writer:
         changed: set[UUID] = set()
         refused: dict[UUID, str] = {}
         pending = {item.detection.id: item for item in items}
+        stored = self._read(DETECTIONS, [*pending])
+        back = _withdrawn(stored)
         for _ in range(ROUNDS):
-            stored = self._read(DETECTIONS, [*pending])
             refused |= {
                 point: reason
                 for point, item in pending.items()
@@ -76,10 +77,11 @@ class Writer:
             }
             kept = {point: item for point, item in pending.items() if point not in refused}
             self._keep_inputs([*kept.values()])
-            lost = self._write_detections_once(kept, stored, made, changed)
+            lost = self._write_detections_once(kept, stored, made, changed, back)
             if not lost:
                 break
             pending = {point: kept[point] for point in lost}
+            stored = self._read(DETECTIONS, [*pending])
         else:
             raise _busy(len(pending), DETECTIONS)
         return [self._outcome(item, changed, refused) for item in items]
@@ -90,14 +92,21 @@ class Writer:
         stored: Mapping[UUID, Held],
         made: "_Made",
         changed: set[UUID],
+        back: frozenset[UUID],
     ) -> set[UUID]:
-        """Write what differs, and return what others have changed meanwhile."""
+        """Write what differs, and return what others have changed meanwhile.
+
+        ``back`` are those that were withdrawn before, and are no more.
+        """
         said = {point: held.payload for point, held in stored.items()}
-        merged = {point: self._merge(item, said.get(point, {})) for point, item in items.items()}
+        merged = {
+            point: self._merge(item, _without_tombstone(said.get(point, {}), point in back))
+            for point, item in items.items()
+        }
         todo = {
             point: item
             for point, item in items.items()
-            if not schema.same_payload(merged[point], said.get(point)) or _is_torn(stored, point)
+            if not schema.same_payload(merged[point], said.get(point))
         }
         spectra = {
             point: item.spectrum
@@ -127,14 +136,18 @@ class Writer:
         moves = Moves(self._store, self.model_id, papers)
         made, summarized = _Made(self._encoder), _Summarized(self._summarizer)
         changed: set[UUID] = set()
-        pending = moves.current
-        carried = moves
+        pending, carried = moves.current, moves
+        stored = self._read(PAPERS, [paper.id for paper in pending])
+        back = _withdrawn(stored)
         for _ in range(ROUNDS):
-            lost = self._write_papers_once(pending, carried, made, summarized, changed)
+            lost = self._write_papers_once(
+                pending, stored, carried, made, summarized, changed, back
+            )
             if not lost:
                 break
             pending = [paper for paper in pending if paper.id in lost]
             carried = Moves(self._store, self.model_id, pending)
+            stored = self._read(PAPERS, [paper.id for paper in pending])
         else:
             raise _busy(len(pending), PAPERS)
         touched = moves.finish()
@@ -146,13 +159,16 @@ class Writer:
     def _write_papers_once(
         self,
         papers: Sequence[Paper],
+        stored: Mapping[UUID, Held],
         moves: Moves,
         made: "_Made",
         summarized: "_Summarized",
         changed: set[UUID],
+        back: frozenset[UUID],
     ) -> set[UUID]:
-        stored = self._read(PAPERS, [paper.id for paper in papers])
-        said = {point: held.payload for point, held in stored.items()} | moves.payloads
+        moved = moves.payloads.keys() - stored.keys()
+        said = {point: moves.payloads[point] for point in moved}
+        said |= {point: held.payload for point, held in stored.items()}
         unread = [
             paper
             for paper in papers
@@ -170,22 +186,24 @@ class Writer:
         }
         encoded = made.texts(texts)
         payloads = {
-            paper.id: self._paper_payload(paper, summaries[paper.id], said.get(paper.id, {}))
+            paper.id: self._paper_payload(
+                paper,
+                summaries[paper.id],
+                _without_tombstone(said.get(paper.id, {}), paper.id in moved | back),
+            )
             | (schema.topic_payload(encoded[paper.id][2]) if paper.id in encoded else {})
             for paper in papers
         }
         todo = [
             paper
             for paper in papers
-            if paper.id in moves.payloads
-            or not schema.same_payload(payloads[paper.id], said.get(paper.id))
-            or _is_torn(stored, paper.id)
+            if paper.id in moved or not schema.same_payload(payloads[paper.id], said.get(paper.id))
         ]
         now = self._read(PAPERS, [paper.id for paper in todo], with_vectors=True)
         points = []
         for paper in todo:
-            vectors: NamedVectors = moves.vectors.get(paper.id, {})
-            if not vectors and paper.id in now:
+            vectors: NamedVectors = moves.vectors[paper.id] if paper.id in moved else {}
+            if paper.id in now:
                 vectors = schema.dense(now[paper.id].vectors)
             if paper.id in encoded:
                 own, shared, _ = encoded[paper.id]
@@ -196,8 +214,7 @@ class Writer:
         return self._write(PAPERS, points, stored)
 
     def _paper_payload(self, paper: Paper, summary: Summary, stored: Payload) -> Payload:
-        kept = {name: value for name, value in stored.items() if name != WITHDRAWN}
-        return {**kept, **schema.paper_payload(paper, summary), "model_id": self.model_id}
+        return {**stored, **schema.paper_payload(paper, summary), "model_id": self.model_id}
 
     def _merge(self, item: DetectionItem, stored: Payload) -> Payload:
         """Return the payload after this item; what it does not know stays as it was stored."""
@@ -208,7 +225,7 @@ class Writer:
             stored = {k: v for k, v in stored.items() if k not in schema.OUTLIER_FIELDS}
         given = {SPECTRUM: item.spectrum, TEXT: item.summary}
         lacking = [what for what in stored.get(UNENCODED, ()) if given.get(what) is None]
-        stored = {k: v for k, v in stored.items() if k not in (UNENCODED, WITHDRAWN)}
+        stored = {k: v for k, v in stored.items() if k != UNENCODED}
         marks = {UNENCODED: lacking} if lacking else {}
         return {**stored, **new, **marks, "model_id": self.model_id}
 
@@ -307,9 +324,13 @@ def _point(
     return models.PointStruct(id=str(point), vector={**vectors}, payload=payload)
 
 
-def _is_torn(stored: Mapping[UUID, Held], point: UUID) -> bool:
-    """Return whether a write of the point failed half-way: it is written whatever it says."""
-    return point in stored and stored[point].torn
+def _withdrawn(stored: Mapping[UUID, Held]) -> frozenset[UUID]:
+    return frozenset(point for point, held in stored.items() if WITHDRAWN in held.payload)
+
+
+def _without_tombstone(payload: Payload, is_back: bool) -> Payload:
+    """Leave a tombstone out that was there before; one that came meanwhile is the later word."""
+    return {k: v for k, v in payload.items() if k != WITHDRAWN} if is_back else payload
 
 
 def _busy(n: int, kind: str) -> UnavailableError:

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 from qdrant_client import models
 
 from search.store.base import HybridQuery, NearestQuery, PointId, WithPayload
-from search.store.revisions import REVISION
+from search.store.revisions import GENERATION, REVISION
 
 P = TypeVar("P", models.Record, models.ScoredPoint)
 
@@ -31,6 +31,7 @@ def unmarked(points: Sequence[P], with_payload: WithPayload) -> Sequence[P]:
         for point in points:
             if point.payload:
                 point.payload.pop(REVISION, None)
+                point.payload.pop(GENERATION, None)
     return points
 
 

@@ -149,10 +149,6 @@ class IndexState:
     segments: int
 
 
-TORN = "torn"
-"""In place of a revision: replicas disagree on the point for good, any write may replace it."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
     """A point as it was at one moment.
@@ -174,11 +170,6 @@ class Held:
     vectors: dict[str, Any]
     revision: str | None
 
-    @property
-    def torn(self) -> bool:
-        """Whether replicas disagree on it, so that it has to be written again as it is, too."""
-        return self.revision == TORN
-
 
 Revisions = Mapping[PointId, str | None]
 """The revisions of points as they were read; a point that was not there is missing."""
@@ -190,15 +181,15 @@ class Written:
 
     Attributes
     ----------
-    revision : str
-        What the points that were written are marked with now.
+    revisions : mapping of str to str
+        What the points are marked with now that were written, by their ids as text.
     lost : frozenset of str
         Ids of points that others had changed since they were read: read them again, and repeat.
         On a server also those that others have already written once more, so that a repetition
         must do no harm.
     """
 
-    revision: str
+    revisions: Mapping[str, str]
     lost: frozenset[str]
 
 
@@ -272,9 +263,17 @@ class Store(Protocol):
     ) -> dict[str, Held]:
         """Return points by their ids as text, to decide from them what is written next.
 
-        On a cluster replicas have to agree; where they go on disagreeing, whatever is written to
-        the point replaces it on all of them.
+        On a cluster replicas have to agree. Where they go on disagreeing, the latest version that
+        is to be found is written to all of them first.
         """
+        ...
+
+    def replicas(self, collection: str) -> int:
+        """Return how many times a collection is kept."""
+        ...
+
+    def apart(self, collection: str, ids: Sequence[PointId]) -> set[str]:
+        """Return the ids as text of points on which the replicas of a cluster disagree."""
         ...
 
     def write(

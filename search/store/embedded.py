@@ -33,14 +33,7 @@ from search.store.edge_translation import (
     to_point,
     to_query,
 )
-from search.store.revisions import (
-    REVISION,
-    by_text,
-    held,
-    new_revision,
-    stamped,
-    stamped_payloads,
-)
+from search.store.revisions import REVISION, Stamp, by_text, held
 from search.store.shards import Shard, Shards, edge_errors
 
 
@@ -90,7 +83,7 @@ class EmbeddedStore:
     def upsert(self, collection: str, points: Sequence[models.PointStruct]) -> None:
         """Insert or replace points; see `Store`."""
         shard = self._shards.get(collection)
-        marked = stamped(points, new_revision())
+        marked = Stamp().points(points, {})
         for batch in check_points(shard.name, marked, shard.schema):
             with shard.writing, edge_errors(shard.name):
                 _upsert(shard, batch)
@@ -106,36 +99,44 @@ class EmbeddedStore:
             records = shard.edge.retrieve([*wanted], True, with_vectors)
         return {str(record.id): held(from_record(record)) for record in records}
 
+    def replicas(self, collection: str) -> int:
+        """Return 1: it is kept once; see `Store`."""
+        return 1
+
+    def apart(self, collection: str, ids: Sequence[PointId]) -> set[str]:
+        """Return none: there are no replicas; see `Store`."""
+        return set()
+
     def write(
         self, collection: str, points: Sequence[models.PointStruct], revisions: Revisions
     ) -> Written:
         """Insert or replace points that are as they were read; see `Store`."""
         shard = self._shards.get(collection)
-        revision, expected = new_revision(), by_text(revisions)
+        stamp, expected = Stamp(), by_text(revisions)
         lost: set[str] = set()
-        for batch in check_points(shard.name, stamped(points, revision), shard.schema):
+        for batch in check_points(shard.name, stamp.points(points, expected), shard.schema):
             with shard.writing, edge_errors(shard.name):  # one process: nobody writes in between
                 changed = _changed(shard, [point.id for point in batch], expected)
                 _upsert(shard, [point for point in batch if str(point.id) not in changed])
             lost |= changed
         shard.written(len(points))
-        return Written(revision, frozenset(lost))
+        return stamp.written([point.id for point in points], expected, lost)
 
     def write_payload(
         self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]], revisions: Revisions
     ) -> Written:
         """Set payload fields of points that are as they were read; see `Store`."""
         shard = self._shards.get(collection)
-        revision, expected = new_revision(), by_text(revisions)
+        stamp, expected = Stamp(), by_text(revisions)
         lost: set[str] = set()
-        for batch in check_payloads(shard.name, stamped_payloads(payloads, revision)):
+        for batch in check_payloads(shard.name, stamp.payloads(payloads, expected)):
             with shard.writing, edge_errors(shard.name):
                 ids = [point for point, _ in batch]
                 changed = _changed(shard, ids, expected) | ({*map(str, ids)} - expected.keys())
                 _set_payload(shard, [one for one in batch if str(one[0]) not in changed])
             lost |= changed
         shard.written(len(payloads))
-        return Written(revision, frozenset(lost))
+        return stamp.written([*payloads], expected, lost)
 
     def delete_points(self, collection: str, ids: Sequence[PointId]) -> None:
         """Delete points; see `Store`."""
@@ -148,7 +149,7 @@ class EmbeddedStore:
     def set_payload(self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Set payload fields of points; see `Store`."""
         shard = self._shards.get(collection)
-        for batch in check_payloads(shard.name, stamped_payloads(payloads, new_revision())):
+        for batch in check_payloads(shard.name, Stamp().payloads(payloads, {})):
             with shard.writing, edge_errors(shard.name):
                 known = {r.id for r in shard.edge.retrieve([i for i, _ in batch], False, False)}
                 _set_payload(shard, [one for one in batch if one[0] in known])

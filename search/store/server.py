@@ -24,7 +24,6 @@ from search.store.base import (
     PointId,
     Revisions,
     Vector,
-    VectorField,
     WithPayload,
     WithVectors,
     Written,
@@ -41,10 +40,10 @@ from search.store.checks import (
     tell_of_upgrade,
 )
 from search.store.placement import Placement
-from search.store.revisions import new_revision, stamped, stamped_payloads
+from search.store.revisions import Stamp, by_text
 from search.store.server_errors import server_errors
 from search.store.server_snapshots import ServerSnapshots
-from search.store.server_translation import to_index, to_request
+from search.store.server_translation import stored_schema, to_index, to_request
 from search.store.server_writes import ORDERING, GuardedWrites, until_acknowledged
 
 DEFAULT_PLACEMENT = Placement()
@@ -93,7 +92,7 @@ class ServerStore:
             if not self._client.collection_exists(name):
                 self._create(name, schema)
             info = self._client.get_collection(name)
-            stored = _schema(info)
+            stored = stored_schema(info)
             check_vectors(name, stored.sizes, schema.sizes)
             for vector in schema.sparse:
                 if vector not in stored.sparse:
@@ -152,8 +151,8 @@ class ServerStore:
     def upsert(self, collection: str, points: Sequence[models.PointStruct]) -> None:
         """Insert or replace points; see `Store`."""
         with self._errors(InputError):
-            schema = _schema(self._client.get_collection(collection))
-            for batch in check_points(collection, stamped(points, new_revision()), schema):
+            schema = stored_schema(self._client.get_collection(collection))
+            for batch in check_points(collection, Stamp().points(points, {}), schema):
                 until_acknowledged(self._client.upsert, collection, batch, ordering=ORDERING)
 
     def read(
@@ -163,26 +162,35 @@ class ServerStore:
         with self._errors():
             return self._guarded.read(collection, [parse_id(one) for one in ids], with_vectors)
 
+    def replicas(self, collection: str) -> int:
+        """Return how many times a collection is kept; see `Store`."""
+        return self.placement_of(collection).replication_factor or 1
+
+    def apart(self, collection: str, ids: Sequence[PointId]) -> set[str]:
+        """Return the ids of points on which replicas disagree; see `Store`."""
+        with self._errors():
+            return self._guarded.apart(collection, [parse_id(one) for one in ids])
+
     def write(
         self, collection: str, points: Sequence[models.PointStruct], revisions: Revisions
     ) -> Written:
         """Insert or replace points that are as they were read; see `Store`."""
-        revision = new_revision()
+        stamp, known = Stamp(), by_text(revisions)
         with self._errors(InputError):
-            schema = _schema(self._client.get_collection(collection))
-            batches = check_points(collection, stamped(points, revision), schema)
-            lost = [self._guarded.points(collection, one, revisions, revision) for one in batches]
-        return Written(revision, frozenset().union(*lost))
+            schema = stored_schema(self._client.get_collection(collection))
+            batches = check_points(collection, stamp.points(points, known), schema)
+            lost = [self._guarded.points(collection, batch, known) for batch in batches]
+        return stamp.written([point.id for point in points], known, set().union(*lost))
 
     def write_payload(
         self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]], revisions: Revisions
     ) -> Written:
         """Set payload fields of points that are as they were read; see `Store`."""
-        revision = new_revision()
+        stamp, known = Stamp(), by_text(revisions)
         with self._errors(InputError):
-            batches = check_payloads(collection, stamped_payloads(payloads, revision))
-            lost = [self._guarded.payloads(collection, one, revisions, revision) for one in batches]
-        return Written(revision, frozenset().union(*lost))
+            batches = check_payloads(collection, stamp.payloads(payloads, known))
+            lost = [self._guarded.payloads(collection, batch, known) for batch in batches]
+        return stamp.written([*payloads], known, set().union(*lost))
 
     def delete_points(self, collection: str, ids: Sequence[PointId]) -> None:
         """Delete points; see `Store`."""
@@ -193,7 +201,7 @@ class ServerStore:
     def set_payload(self, collection: str, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Set payload fields of points; see `Store`."""
         with self._errors(InputError):
-            for batch in check_payloads(collection, stamped_payloads(payloads, new_revision())):
+            for batch in check_payloads(collection, Stamp().payloads(payloads, {})):
                 self._guarded.any_payloads(collection, batch)
 
     def delete_payload(
@@ -387,13 +395,3 @@ class ServerStore:
         self, refused: type[InputError] = InvalidQueryError
     ) -> AbstractContextManager[None]:
         return server_errors(self._url, refused)
-
-
-def _schema(info: models.CollectionInfo) -> CollectionSchema:
-    """Return the named vectors of a collection that the server describes."""
-    params = info.config.params
-    dense = params.vectors if isinstance(params.vectors, dict) else {}
-    return CollectionSchema(
-        {name: VectorField(vector.size, bool(vector.on_disk)) for name, vector in dense.items()},
-        sparse=tuple(params.sparse_vectors or ()),
-    )

@@ -5,7 +5,15 @@ from collections.abc import Callable
 from qdrant_client import models
 
 from search.store.answers import fusion_limit
-from search.store.base import ACORN_BELOW, HNSW_EF, RRF_K, HybridQuery, NearestQuery
+from search.store.base import (
+    ACORN_BELOW,
+    HNSW_EF,
+    RRF_K,
+    CollectionSchema,
+    HybridQuery,
+    NearestQuery,
+    VectorField,
+)
 from search.store.checks import check_hybrid, check_query
 
 OVERSAMPLING = 2.0
@@ -26,6 +34,16 @@ _INDEXES: dict[models.PayloadSchemaType, Callable[..., models.PayloadSchemaParam
 def to_index(kind: models.PayloadSchemaType, linked: bool) -> models.PayloadSchemaParams:
     """Return how a payload field is indexed; a linked one has links in the vector index."""
     return _INDEXES[kind](type=kind.value, enable_hnsw=linked)
+
+
+def stored_schema(info: models.CollectionInfo) -> CollectionSchema:
+    """Return the named vectors of a collection that the server describes."""
+    params = info.config.params
+    dense = params.vectors if isinstance(params.vectors, dict) else {}
+    return CollectionSchema(
+        {name: VectorField(vector.size, bool(vector.on_disk)) for name, vector in dense.items()},
+        sparse=tuple(params.sparse_vectors or ()),
+    )
 
 
 def to_request(query: NearestQuery | HybridQuery, int8: bool = False) -> models.QueryRequest:

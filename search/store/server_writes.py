@@ -4,7 +4,12 @@ Each replica decides for itself whether a point matches the condition of a write
 ordering writes reach replicas in different orders, and conditional ones tear them apart; so all
 writes go through the leader of the shard. A write that fails may have reached some of the replicas
 all the same: it is repeated as it was, with the same revision, and what has it already is left
-alone. Who is killed before that leaves a torn point, which the next reader recognises.
+alone.
+
+Who is killed before that, or gives up, leaves replicas apart. Whoever reads such a point to decide
+what to write mends it first: all get the latest version that he can find, as it is, unless they
+have a later one. So a write that was only slow is completed, and never undone. A later version on a
+replica that never answers him is met by what he writes, which is later still, and goes then.
 """
 
 import json
@@ -16,9 +21,17 @@ from uuid import UUID
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from search.store.base import TORN, Held, Revisions, WithPayload, WithVectors
-from search.store.checks import parse_id
-from search.store.revisions import REVISION, by_text, guards, held
+from search.store.base import Held, WithPayload, WithVectors
+from search.store.revisions import (
+    REVISION,
+    as_ids,
+    as_it_was,
+    generation_of,
+    guards,
+    held,
+    no_later_than,
+    together,
+)
 
 ORDERING: Final = models.WriteOrdering.MEDIUM
 _ALL: Final = models.ReadConsistencyType.ALL
@@ -29,8 +42,10 @@ _REPEATS_S: Final = (0.1, 0.5, 2.0)
 """Waits before a write that failed is repeated as it was."""
 _SETTLING_S: Final = (0.02, 0.1, 0.4)
 """Waits until replicas that disagree are taken to do so for good: a write may be under way."""
+_LOOKS: Final = 3
+"""How often a point is looked for that not all replicas have: the server chooses which answers."""
 
-Ids = Sequence[int | UUID]
+Ids = Sequence[int | str | UUID]
 P = ParamSpec("P")
 
 
@@ -42,33 +57,57 @@ class GuardedWrites:
         self._timeout_s = timeout_s
 
     def read(self, collection: str, ids: Ids, with_vectors: WithVectors = False) -> dict[str, Held]:
-        """Return points by their ids as text; those that replicas disagree on are `TORN`."""
-        found = self._agreed(collection, ids, with_vectors)
-        for wait_s in (*_SETTLING_S, None):
-            apart = [one for one in ids if str(one) not in found]
-            some = self._retrieve(collection, apart, with_vectors) if apart else {}
-            if not some:
-                return found
-            if wait_s is None:
-                torn = {
-                    one: Held(point.id, point.payload, point.vectors, TORN)
-                    for one, point in some.items()
-                }
-                return found | torn
-            time.sleep(wait_s)
+        """Return points by their ids as text, mended where replicas stay apart."""
+        found, apart = self._settled(collection, ids, with_vectors)
+        if apart:
+            self._mend(collection, apart)
+            found |= self._latest(collection, apart, with_vectors)
             found |= self._agreed(collection, apart, with_vectors)
         return found
+
+    def apart(self, collection: str, ids: Ids) -> set[str]:
+        """Return the ids of points on which replicas go on disagreeing."""
+        return {str(one) for one in self._settled(collection, ids, False)[1]}
+
+    def _settled(
+        self, collection: str, ids: Ids, with_vectors: WithVectors
+    ) -> tuple[dict[str, Held], Ids]:
+        """Return the points that replicas agree on, and the ids of those that some of them have."""
+        found = self._agreed(collection, ids, with_vectors)
+        apart = [one for one in ids if str(one) not in found]
+        for wait_s in (*_SETTLING_S, None):
+            some = self._latest(collection, apart, False) if apart else {}
+            apart = [one for one in apart if str(one) in some]
+            if wait_s is None or not apart:
+                break
+            time.sleep(wait_s)
+            found |= self._agreed(collection, apart, with_vectors)
+            apart = [one for one in apart if str(one) not in found]
+        return found, apart
+
+    def _mend(self, collection: str, ids: Ids) -> None:
+        """Give all replicas the latest version of points that is to be found."""
+        by_age: dict[int, list[models.PointStruct]] = {}
+        for point in self._latest(collection, ids, True).values():
+            by_age.setdefault(generation_of(point.revision), []).append(as_it_was(point))
+        for generation, points in by_age.items():
+            until_acknowledged(
+                self._client.upsert,
+                collection,
+                points,
+                ordering=ORDERING,
+                update_filter=no_later_than(generation),
+            )
 
     def points(
         self,
         collection: str,
         points: Sequence[models.PointStruct],
-        revisions: Revisions,
-        revision: str,
+        known: Mapping[str, str | None],
     ) -> set[str]:
-        """Write points marked with a revision, and return the ids of those that had changed."""
+        """Write stamped points, and return the ids of those that had changed."""
         own = {str(point.id): point for point in points}
-        for ids, mode, condition in guards([*own], by_text(revisions)):
+        for ids, mode, condition in together(guards([*own], known)):
             part = [own[one] for one in own if one in ids]
             until_acknowledged(
                 self._client.upsert,
@@ -78,26 +117,24 @@ class GuardedWrites:
                 update_filter=condition,
                 update_mode=mode,
             )
-        return self._without(collection, [parse_id(point.id) for point in points], revision)
+        return self._without(collection, {one: point.payload or {} for one, point in own.items()})
 
     def payloads(
         self,
         collection: str,
         payloads: Sequence[tuple[int | UUID, Mapping[str, Any]]],
-        revisions: Revisions,
-        revision: str,
+        known: Mapping[str, str | None],
     ) -> set[str]:
-        """Change payloads, marked with a revision, and return the ids of what had changed."""
+        """Change payloads, stamped, and return the ids of what had changed."""
         own = {str(point): payload for point, payload in payloads}
-        known = by_text(revisions)
         changes = [
             _change(some, own[some[0]], condition)
             for ids, mode, condition in guards([*own], known)
-            if mode is not models.UpdateMode.INSERT_ONLY  # what is not there has no payload to set
+            if mode is models.UpdateMode.UPDATE_ONLY  # what is not there has no payload to set
             for some in _alike({one: own[one] for one in own if one in ids})
         ]
         self._change(collection, changes)
-        return self._without(collection, [point for point, _ in payloads], revision)
+        return self._without(collection, own)
 
     def any_payloads(
         self, collection: str, payloads: Sequence[tuple[int | UUID, Mapping[str, Any]]]
@@ -111,12 +148,25 @@ class GuardedWrites:
             update = self._client.batch_update_points
             until_acknowledged(update, collection, changes, ordering=ORDERING)
 
-    def _without(self, collection: str, ids: Ids, revision: str) -> set[str]:
-        """Return which points do not bear a revision: no answer to a write says so."""
-        found = self._agreed(collection, ids, False, [REVISION])
-        return {str(one) for one in ids if str(one) not in found} | {
-            one for one, point in found.items() if point.revision != revision
+    def _without(self, collection: str, stamped: Mapping[str, Mapping[str, Any]]) -> set[str]:
+        """Return which points have another revision than these: no answer to a write says so."""
+        found = self._agreed(collection, as_ids(stamped), False, [REVISION])
+        return {
+            one
+            for one, payload in stamped.items()
+            if one not in found or found[one].revision != payload[REVISION]
         }
+
+    def _latest(self, collection: str, ids: Ids, with_vectors: WithVectors) -> dict[str, Held]:
+        """Return the latest version of points that any replica shows, of several that answer."""
+        looks = [self._retrieve(collection, ids, with_vectors) for _ in range(_LOOKS)]
+        if any(looks):
+            looks.append(self._retrieve(collection, ids, with_vectors, consistency=_MOST))
+        latest: dict[str, Held] = {}
+        for one, point in (pair for look in looks for pair in look.items()):
+            if one not in latest or _age(latest[one]) <= _age(point):
+                latest[one] = point
+        return latest
 
     def _agreed(
         self,
@@ -147,6 +197,10 @@ class GuardedWrites:
         return {str(record.id): held(record) for record in records}
 
 
+def _age(point: Held) -> tuple[int, str]:
+    return generation_of(point.revision), point.revision or ""
+
+
 def _alike(payloads: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     """Return points by what is set, which is often the same of all of a batch."""
     groups: dict[str, list[str]] = {}
@@ -159,7 +213,7 @@ def _change(
     points: Sequence[str], payload: Mapping[str, Any], condition: models.Filter | None
 ) -> models.UpdateOperation:
     # With ids beside it the filter would be ignored: ids go into the filter.
-    own = models.HasIdCondition(has_id=[int(one) if one.isdecimal() else one for one in points])
+    own = models.HasIdCondition(has_id=as_ids(points))
     unchanged = condition.must if condition and isinstance(condition.must, list) else []
     guarded = models.Filter(must=[own, *unchanged])
     return models.SetPayloadOperation(

@@ -14,6 +14,7 @@ from search.store.server import ServerStore
 REAL_SERVER = os.environ.get("CHANDRA_QDRANT_URL")
 REAL_SERVER_KEY = os.environ.get("CHANDRA_QDRANT_API_KEY")
 ENGINES = ["embedded", "standin", *(["server"] if REAL_SERVER else [])]
+N_REPLICAS = 3
 
 
 @pytest.fixture(scope="session")
@@ -23,12 +24,18 @@ def standin_url(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def open_engine(tmp_path_factory, standin_url):
+def cluster_url(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("cluster"), N_REPLICAS) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def open_engine(tmp_path_factory, request):
     def open_engine(engine):
         if engine == "embedded":
             return EmbeddedStore(tmp_path_factory.mktemp("store"))
-        if engine == "standin":
-            return ServerStore(standin_url, timeout_s=30)
+        if engine in ("standin", "cluster"):
+            return ServerStore(request.getfixturevalue(f"{engine}_url"), timeout_s=30)
         return ServerStore(REAL_SERVER, REAL_SERVER_KEY, timeout_s=30)
 
     return open_engine

@@ -76,9 +76,9 @@ def test_payload_of_a_point_that_was_never_there_is_lost(store, collection):
 
 def test_who_has_written_can_write_again_without_reading(store, collection):
     written = store.write(collection, [point(1, {"obsid": 1})], {})
-    again = store.write_payload(collection, {1: {"obsid": 2}}, {1: written.revision})
+    again = store.write_payload(collection, {1: {"obsid": 2}}, written.revisions)
     assert not again.lost
-    assert store.write_payload(collection, {1: {"obsid": 3}}, {1: written.revision}).lost == {"1"}
+    assert store.write_payload(collection, {1: {"obsid": 3}}, written.revisions).lost == {"1"}
     assert payloads(store, collection) == {1: {"obsid": 2}}
 
 

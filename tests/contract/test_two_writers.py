@@ -4,6 +4,8 @@ Encoding takes seconds, and in these seconds a second writer reads, encodes and 
 share nothing but the store, as two workers, or the queues of one process, do.
 """
 
+import os
+
 import numpy as np
 import pytest
 from fake_encoder import FakeEncoder
@@ -13,6 +15,11 @@ from common.records import Detection, Paper, Spectrum, Summary, catalogue_key
 from search.inputs import read_inputs
 from search.schema import BOTH, DETECTIONS, PAPERS, SHARED, SHARED_SPECTRUM, SHARED_TEXT, WITHDRAWN
 from workers.pipeline import DetectionItem, Pipeline
+
+REAL = ["server"] if os.environ.get("CHANDRA_QDRANT_URL") else []
+pytestmark = pytest.mark.parametrize(
+    "engine", ["embedded", "standin", "cluster", *REAL], indirect=True, scope="session"
+)
 
 KEY = catalogue_key("2.1", 100, 0, 1)
 TEXT = Summary("a quasar", "hard, obscured", "an active nucleus", "extractive")
@@ -135,11 +142,23 @@ def test_a_correction_of_a_class_is_not_erased_by_a_spectrum(open_writer, other)
 def test_a_withdrawal_is_not_erased_by_who_read_before_it(open_writer, other):
     """Who ingests after a withdrawal brings a detection back; here the withdrawal is the later."""
     ingest(other, with_text())
-    writer = open_writer()
-    writer.encoder.meanwhile = lambda: other.correct(DETECTIONS, {detection().id: {"note": "x"}})
+    writer = open_writer(lambda: other.withdraw(DETECTIONS, [detection().id]))
     ingest(writer, with_spectrum())
-    other.withdraw(DETECTIONS, [detection().id])
     assert WITHDRAWN in point(writer)[0]
+    assert whole(writer)["has_spectrum"]
+    ingest(writer, with_spectrum())
+    assert WITHDRAWN not in point(writer)[0]
+
+
+def test_a_withdrawal_of_a_paper_is_not_erased_by_who_read_before_it(open_writer, other):
+    paper = Paper("2020ApJ...900....2A", "A quasar", "An obscured quasar.", 2020)
+    changed = Paper("2020ApJ...900....2A", "A quasar", "A heavily obscured quasar.", 2020)
+    [*other.ingest_papers([paper])]
+    writer = open_writer(lambda: other.withdraw(PAPERS, [paper.id]))
+    [*writer.ingest_papers([changed])]
+    (record,) = writer.store.retrieve(PAPERS, [paper.id])
+    assert WITHDRAWN in record.payload
+    assert record.payload["abstract"] == "A heavily obscured quasar."
 
 
 def test_of_two_spectra_the_kept_inputs_are_those_of_the_vectors(open_writer, other):

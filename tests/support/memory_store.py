@@ -8,7 +8,7 @@ from qdrant_rest.filter_oracle import matches, values
 
 from common.errors import NotFoundError
 from search.store.base import Written
-from search.store.revisions import REVISION, by_text, held, new_revision
+from search.store.revisions import REVISION, Stamp, by_text, held
 
 
 class MemoryStore:
@@ -37,13 +37,13 @@ class MemoryStore:
         return self._aliases.get(alias)
 
     def upsert(self, collection, points):
-        mark = {REVISION: new_revision()}
+        mark = Stamp().fields()
         for point in points:
             payload = json.loads(json.dumps(point.payload)) | mark
             self._of(collection)[str(point.id)] = (dict(point.vector), payload)
 
     def set_payload(self, collection, payloads):
-        own, mark = self._of(collection), {REVISION: new_revision()}
+        own, mark = self._of(collection), Stamp().fields()
         for point, fields in payloads.items():
             if str(point) in own:
                 own[str(point)][1].update(json.loads(json.dumps(fields)) | mark)
@@ -56,6 +56,12 @@ class MemoryStore:
             if str(one) in own
         ]
         return {str(record.id): held(record) for record in found}
+
+    def replicas(self, collection):
+        return 1
+
+    def apart(self, collection, ids):
+        return set()
 
     def write(self, collection, points, revisions):
         lost = self._changed(collection, [point.id for point in points], revisions)
@@ -79,8 +85,8 @@ class MemoryStore:
 
     def _written(self, collection, ids, lost):
         own = self._of(collection)
-        marks = {own[str(one)][1][REVISION] for one in ids if str(one) not in lost}
-        return Written(marks.pop() if marks else "", frozenset(lost))
+        now = {str(one): own[str(one)][1][REVISION] for one in ids if str(one) not in lost}
+        return Written(now, frozenset(lost))
 
     def delete_points(self, collection, ids):
         for point in ids:

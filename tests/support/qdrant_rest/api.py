@@ -257,7 +257,9 @@ def describe(collection):
                 "vectors": collection.config.vectors,
                 "sparse_vectors": collection.config.sparse_vectors,
                 "shard_number": collection.config.shard_number or 1,
-                "replication_factor": collection.config.replication_factor or 1,
+                "replication_factor": max(
+                    collection.config.replication_factor or 1, len(collection.replicas)
+                ),
                 "write_consistency_factor": collection.config.write_consistency_factor or 1,
             },
             "hnsw_config": {
