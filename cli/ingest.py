@@ -187,7 +187,8 @@ def dataset(
 
 def _open(settings: SearchSettings, summaries: Summaries = Summaries.EXTRACTIVE) -> Pipeline:
     """Open the pipeline, which waits for a Qdrant server that goes away, and says so."""
-    return open_pipeline(settings, summaries, Patience(worker_settings().ingest_wait_s, say))
+    patience = Patience(worker_settings().ingest_wait_s, say)
+    return patience(lambda: open_pipeline(settings, summaries, patience))
 
 
 def _finish_papers(pipeline: Pipeline, records: Sequence[Paper | Refusal], as_json: bool) -> None:

@@ -129,7 +129,7 @@ def poll(
         shared_redis(ours.redis_url) as client,
         open_flow(settings_for(data_dir, bundle), ours, client) as flow,
     ):
-        flow.take_over()
+        flow.free()
         with errors.status(f"asking {feed} …"):
             found = flow.discover(feed)
         with errors.status(f"{found:,} items are new or changed; ingesting …"):

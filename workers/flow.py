@@ -144,7 +144,7 @@ class Flow:
         if self._uploads:
             self._uploads.stop()
 
-    def take_over(self) -> None:
+    def free(self) -> None:
         """Free what a process before this one had leased, if it can be no other's.
 
         An embedded store belongs to one process at a time; elsewhere leases end by themselves.
@@ -152,6 +152,10 @@ class Flow:
         if self._store.engine == "embedded":
             self.ledger.free()
             self.book.free()
+
+    def take_over(self) -> None:
+        """Free that, and uploads: whoever schedules here works them off."""
+        self.free()
         if self._uploads:
             self._uploads.take_over()
 

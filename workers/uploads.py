@@ -10,7 +10,7 @@ message was lost, is sent when its lease ends.
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -177,58 +177,63 @@ class Inputs:
     """What the files of a job hold; who sent them is told their names, and no folder of ours."""
 
     def __init__(self, job: Job, folder: Path, pipeline: Pipeline) -> None:
-        self.total: int | None = None
+        self.total = 0
         self._job = job
         self._folder = folder
         self._pipeline = pipeline
-        self._refused: list[Outcome] = []
         self._ours = re.compile(rf"{re.escape(str(folder))}/\d+/")
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Ingest them, and yield what became of each."""
+        """Ingest them, and yield what became of each; ``total`` grows as files are read."""
         kinds = {"spectra": self._spectra, "catalog": self._rows, "papers": self._papers}
-        total, outcomes = kinds[self._job.kind]()
-        self.total = total + len(self._refused)
-        yield from self._refused
-        for one in outcomes:
+        for one in kinds[self._job.kind]():
             notes = tuple(map(self._plain, one.notes))
             yield Outcome(self._plain(one.input), one.status, self._plain(one.detail), notes)
 
-    def _spectra(self) -> tuple[int, Iterable[Outcome]]:
+    def _spectra(self) -> Iterator[Outcome]:
         job = self._job
-        tables = self._read(self._catalogue, [job.catalog] if job.catalog else [])
-        if self._refused:  # without their rows they would be stored under other keys
-            return 0, ()
-        return len(job.files), self._pipeline.ingest_spectra(
+        table = self._read(self._catalogue, job.catalog) if job.catalog else None
+        if isinstance(table, Outcome):  # without their rows they would be stored under other keys
+            yield table
+            return
+        self.total += len(job.files)
+        yield from self._pipeline.ingest_spectra(
             [self._folder / file for file in job.files],
-            tables[0] if tables else None,
+            table,
             job.radius_arcsec,
             self._folder / job.rmf if job.rmf else None,
             self._folder / job.background if job.background else None,
         )
 
-    def _rows(self) -> tuple[int, Iterable[Outcome]]:
-        tables = self._read(lambda path: read_detections(path, self._job.release), self._job.files)
-        total = sum(len(one.detections) + len(one.refused) for one in tables)
-        return total, (row for one in tables for row in self._pipeline.ingest_catalogue(one))
+    def _rows(self) -> Iterator[Outcome]:
+        for file in self._job.files:
+            table = self._read(lambda path: read_detections(path, self._job.release), file)
+            if isinstance(table, Outcome):
+                yield table
+            else:
+                self.total += len(table.detections) + len(table.refused)
+                yield from self._pipeline.ingest_catalogue(table)
 
-    def _papers(self) -> tuple[int, Iterable[Outcome]]:
-        read = self._read(read_papers, self._job.files)
-        records = [record for parts in read for part in parts for record in part]
-        return len(records), self._pipeline.ingest_papers(records)
+    def _papers(self) -> Iterator[Outcome]:
+        for file in self._job.files:
+            papers = self._read(read_papers, file)
+            if isinstance(papers, Outcome):
+                yield papers
+            else:
+                records = [record for part in papers for record in part]
+                self.total += len(records)
+                yield from self._pipeline.ingest_papers(records)
 
     def _catalogue(self, path: Path) -> Catalogue:
         return read_catalogue(path, self._job.release)
 
-    def _read(self, read: Callable[[Path], T], files: Sequence[str]) -> list[T]:
-        """Read whole files; those that cannot be read are refused, each with the reason."""
-        found = []
-        for file in files:
-            try:
-                found.append(read(self._folder / file))
-            except (InputError, NotFoundError) as exc:
-                self._refused.append(Outcome(Path(file).name, "refused", self._plain(str(exc))))
-        return found
+    def _read(self, read: Callable[[Path], T], file: str) -> T | Outcome:
+        """Read one file; one that cannot be read is refused, with the reason."""
+        try:
+            return read(self._folder / file)
+        except (InputError, NotFoundError) as exc:
+            self.total += 1
+            return Outcome(Path(file).name, "refused", str(exc))
 
     def _plain(self, text: str) -> str:
         return self._ours.sub("", text)

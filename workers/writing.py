@@ -67,8 +67,7 @@ class Writer:
         changed: set[UUID] = set()
         refused: dict[UUID, str] = {}
         pending = {item.detection.id: item for item in items}
-        stored = self._read(DETECTIONS, [*pending])
-        back = _withdrawn(stored)
+        stored = first = self._read(DETECTIONS, [*pending])
         for _ in range(ROUNDS):
             refused |= {
                 point: reason
@@ -77,7 +76,7 @@ class Writer:
             }
             kept = {point: item for point, item in pending.items() if point not in refused}
             self._keep_inputs([*kept.values()])
-            lost = self._write_detections_once(kept, stored, made, changed, back)
+            lost = self._write_detections_once(kept, stored, made, changed, first)
             if not lost:
                 break
             pending = {point: kept[point] for point in lost}
@@ -92,15 +91,16 @@ class Writer:
         stored: Mapping[UUID, Held],
         made: "_Made",
         changed: set[UUID],
-        back: frozenset[UUID],
+        first: Mapping[UUID, Held],
     ) -> set[UUID]:
         """Write what differs, and return what others have changed meanwhile.
 
-        ``back`` are those that were withdrawn before, and are no more.
+        ``first`` is what was stored when the batch was begun: what came since is the later word.
         """
         said = {point: held.payload for point, held in stored.items()}
         merged = {
-            point: self._merge(item, _without_tombstone(said.get(point, {}), point in back))
+            point: self._merge(item, said.get(point, {}))
+            | _said_since(first.get(point), said.get(point, {}))
             for point, item in items.items()
         }
         todo = {
@@ -137,11 +137,10 @@ class Writer:
         made, summarized = _Made(self._encoder), _Summarized(self._summarizer)
         changed: set[UUID] = set()
         pending, carried = moves.current, moves
-        stored = self._read(PAPERS, [paper.id for paper in pending])
-        back = _withdrawn(stored)
+        stored = first = self._read(PAPERS, [paper.id for paper in pending])
         for _ in range(ROUNDS):
             lost = self._write_papers_once(
-                pending, stored, carried, made, summarized, changed, back
+                pending, stored, carried, made, summarized, changed, first
             )
             if not lost:
                 break
@@ -164,7 +163,7 @@ class Writer:
         made: "_Made",
         summarized: "_Summarized",
         changed: set[UUID],
-        back: frozenset[UUID],
+        first: Mapping[UUID, Held],
     ) -> set[UUID]:
         moved = moves.payloads.keys() - stored.keys()
         said = {point: moves.payloads[point] for point in moved}
@@ -186,11 +185,8 @@ class Writer:
         }
         encoded = made.texts(texts)
         payloads = {
-            paper.id: self._paper_payload(
-                paper,
-                summaries[paper.id],
-                _without_tombstone(said.get(paper.id, {}), paper.id in moved | back),
-            )
+            paper.id: self._paper_payload(paper, summaries[paper.id], said.get(paper.id, {}))
+            | _said_since(first.get(paper.id), said.get(paper.id, {}))
             | (schema.topic_payload(encoded[paper.id][2]) if paper.id in encoded else {})
             for paper in papers
         }
@@ -214,7 +210,8 @@ class Writer:
         return self._write(PAPERS, points, stored)
 
     def _paper_payload(self, paper: Paper, summary: Summary, stored: Payload) -> Payload:
-        return {**stored, **schema.paper_payload(paper, summary), "model_id": self.model_id}
+        kept = {name: value for name, value in stored.items() if name != WITHDRAWN}
+        return {**kept, **schema.paper_payload(paper, summary), "model_id": self.model_id}
 
     def _merge(self, item: DetectionItem, stored: Payload) -> Payload:
         """Return the payload after this item; what it does not know stays as it was stored."""
@@ -225,7 +222,7 @@ class Writer:
             stored = {k: v for k, v in stored.items() if k not in schema.OUTLIER_FIELDS}
         given = {SPECTRUM: item.spectrum, TEXT: item.summary}
         lacking = [what for what in stored.get(UNENCODED, ()) if given.get(what) is None]
-        stored = {k: v for k, v in stored.items() if k != UNENCODED}
+        stored = {k: v for k, v in stored.items() if k not in (UNENCODED, WITHDRAWN)}
         marks = {UNENCODED: lacking} if lacking else {}
         return {**stored, **new, **marks, "model_id": self.model_id}
 
@@ -324,13 +321,12 @@ def _point(
     return models.PointStruct(id=str(point), vector={**vectors}, payload=payload)
 
 
-def _withdrawn(stored: Mapping[UUID, Held]) -> frozenset[UUID]:
-    return frozenset(point for point, held in stored.items() if WITHDRAWN in held.payload)
-
-
-def _without_tombstone(payload: Payload, is_back: bool) -> Payload:
-    """Leave a tombstone out that was there before; one that came meanwhile is the later word."""
-    return {k: v for k, v in payload.items() if k != WITHDRAWN} if is_back else payload
+def _said_since(first: Held | None, now: Payload) -> Payload:
+    """Return what archives, or who withdrew it, have said of a point since it was read first."""
+    if first is None:
+        return {}
+    fields = ("class_path", "bibcodes", "citation_count", WITHDRAWN)
+    return {f: now[f] for f in fields if f in now and now[f] != first.payload.get(f)}
 
 
 def _busy(n: int, kind: str) -> UnavailableError:

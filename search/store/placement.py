@@ -28,13 +28,14 @@ class Placement:
 
     @property
     def fault(self) -> str | None:
-        """What makes every write fail while one node is away, and what to do about it."""
+        """What makes ingestion stop while one node is away, and what to do about it."""
         copies, acknowledged = self.replication_factor or 1, self.write_consistency_factor or 1
-        if copies == 1 or acknowledged < copies:
+        if copies == 1 or (copies > 2 and acknowledged < copies):
             return None
+        why = "every write fails" if acknowledged >= copies else "no two agree on what was written"
         return (
-            f"{copies} replicas and write consistency {acknowledged}: while a node is away every "
-            "write fails, and one that fails may stay on one replica. Use 3 and 2 "
+            f"{copies} replicas and write consistency {acknowledged}: while a node is away {why}, "
+            "and a write that fails may stay on one replica. Use 3 and 2 "
             "(CHANDRA_QDRANT_REPLICATION_FACTOR, CHANDRA_QDRANT_WRITE_CONSISTENCY_FACTOR), see "
             "docs/how-to/cluster.md"
         )

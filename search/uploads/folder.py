@@ -190,8 +190,9 @@ class UploadFolder:
             place.rename(self._done / job_id)
             until = (datetime.now(UTC) - self._kept).timestamp()
             for old in self._done.iterdir():
-                if old.stat().st_mtime < until:
-                    shutil.rmtree(old, ignore_errors=True)
+                with suppress(FileNotFoundError):  # others clear up, too
+                    if old.stat().st_mtime < until:
+                        shutil.rmtree(old, ignore_errors=True)
 
     def _places(self, job_id: str) -> list[Path]:
         """Return where a job may be, in the order in which it moves."""

@@ -77,10 +77,10 @@ def detection(**more):
     return Detection(KEY, "CHANDRA", "ACIS", release="2.1", obsid=100, **more)
 
 
-def with_spectrum(seed=0):
+def with_spectrum(seed=0, **more):
     counts = np.random.default_rng(seed).poisson(3.0, 400).astype(float)
     spectrum = Spectrum(counts, BIN_EDGES_KEV[:-1], BIN_EDGES_KEV[1:], 1000.0)
-    return DetectionItem("spectrum.pi", detection(), spectrum)
+    return DetectionItem("spectrum.pi", detection(**more), spectrum)
 
 
 def with_text(text=TEXT):
@@ -130,11 +130,13 @@ def test_what_is_written_again_is_not_encoded_again(open_writer, other):
     assert writer.encoder.n_encoded == 1
 
 
-def test_a_correction_of_a_class_is_not_erased_by_a_spectrum(open_writer, other):
+@pytest.mark.parametrize("known", [{}, {"source_class": ("Galaxy",)}], ids=["no", "a former"])
+def test_a_correction_of_a_class_is_not_erased_by_a_spectrum(open_writer, other, known):
+    """The spectrum comes with no class, or with that of before."""
     ingest(other, a_row(source_class=("Galaxy",)))
     fields = {detection().id: {"class_path": ["Galaxy", "AGN"]}}
     writer = open_writer(lambda: other.correct(DETECTIONS, fields))
-    ingest(writer, with_spectrum())
+    ingest(writer, with_spectrum(**known))
     assert point(writer)[0]["class_path"] == ["Galaxy", "AGN"]
     assert point(writer)[0]["has_spectrum"]
 

@@ -20,8 +20,9 @@ from qdrant_client import models
 from qdrant_rest.process import REPOSITORY, SUPPORT
 from two_models import BetterEncoder, differences, open_pipeline, simulate
 
-from common.errors import UnavailableError
+from common.errors import InputError, UnavailableError
 from search import schema
+from search.format import check_format
 from search.schema import DETECTIONS, PAPERS, WITHDRAWN
 from search.store.embedded import EmbeddedStore
 from search.store.revisions import revisions_of
@@ -87,6 +88,17 @@ def test_it_opens_and_is_in_order(store, dataset):
     assert Verifier(pipeline).run().findings == []
     withdrawn = store.retrieve(DETECTIONS, [dataset.detections[0].id])[0]
     assert WITHDRAWN in withdrawn.payload
+
+
+def test_it_is_said_that_the_former_version_cannot_open_it_any_more(store, caplog, monkeypatch):
+    open_pipeline(store)
+    assert "was made by a former version" in caplog.text
+    caplog.clear()
+    open_pipeline(store)
+    assert not caplog.text
+    monkeypatch.setattr("search.format.FORMAT", 1)
+    with pytest.raises(InputError, match=r"in a form that .* does not know: upgrade"):
+        check_format(store)
 
 
 def test_its_points_have_no_revision_and_get_one_when_they_are_written(store, dataset):
