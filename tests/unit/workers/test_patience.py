@@ -51,6 +51,30 @@ def test_ingestion_waits_for_a_server_that_is_away_and_goes_on(engine):
     assert told[3] == "the store answers again: going on"
 
 
+def test_ingestion_that_begins_while_the_server_is_away_waits(engine, monkeypatch):
+    told = []
+
+    def tell(message):
+        told.append(message)
+        if len(told) == 1:
+            engine.start()
+
+    def open_pipeline(_settings, _summaries, patience):
+        store = ServerStore(engine.url, timeout_s=30)
+        return Pipeline(store, FakeEncoder(), NoSummarizer(), None, patience)
+
+    monkeypatch.setattr(ingest, "say", tell)
+    monkeypatch.setattr(ingest, "open_pipeline", open_pipeline)
+    monkeypatch.setenv("CHANDRA_INGEST_WAIT_S", "600")
+    get_settings.cache_clear()
+    engine.kill()
+    with ingest._open(None) as pipeline:
+        assert pipeline.store.count(PAPERS) == 0
+    get_settings.cache_clear()
+    assert "waiting for the store" in told[0]
+    assert told[1:] == ["the store answers again: going on"]
+
+
 def test_only_the_store_is_waited_for():
     def attempt():
         raise ArchiveError("ADS is away, and was asked several times already")

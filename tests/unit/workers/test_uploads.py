@@ -17,6 +17,7 @@ from small_store import hard_counts, soft_counts
 from upload_requests import BIB, BIBCODE, CATALOG, PAPERS, ROWS, SPECTRA, folder_of, left_in
 
 from common.errors import NoRoomError, StoreLockedError, UnavailableError
+from ingest.papers import read_papers
 from search.api import create_api
 from search.app import build_services
 from search.schema import DETECTIONS
@@ -178,6 +179,21 @@ def test_catalogue_rows_are_stored_and_bad_ones_named(server):
 
     assert (job["total"], counts_of(job)) == (2, (1, 0, 1))
     assert server.keys() == {"csc2.1/635/0/12"}
+
+
+def test_a_file_is_read_when_the_one_before_is_stored(server, monkeypatch):
+    """Many that are small, and large when they are unpacked, do not lie in memory at once."""
+    stored = []
+
+    def read(path):
+        stored.append(server.store.count("papers"))
+        return read_papers(path)
+
+    monkeypatch.setattr("workers.uploads.read_papers", read)
+    other = BIB.replace(BIBCODE.encode(), b"2021ApJ...900....1B")
+    job = server.done(PAPERS, file("one.bib", BIB), file("two.bib", other))
+    assert stored == [0, 1]
+    assert (job["total"], counts_of(job)) == (2, (2, 0, 0))
 
 
 def test_papers_are_stored(server):
