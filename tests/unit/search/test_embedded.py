@@ -240,12 +240,15 @@ def test_store_closed_while_threads_ask_answers_or_says_so(tmp_path):
         assert all("closed" in done.result() for done in asked)
 
 
-def test_question_that_a_close_overtakes_says_so(tmp_path):
-    with EmbeddedStore(tmp_path) as store:
-        store.create_collection("detections", SCHEMA)
-        store._shards.get("detections").edge.close()  # between finding the shard and asking it
-        with pytest.raises(UnavailableError, match="was closed meanwhile"):
-            store.count("detections")
+def test_question_that_a_close_overtakes_says_so(tmp_path, monkeypatch):
+    """Between finding the shard and asking it."""
+    store = EmbeddedStore(tmp_path)
+    store.create_collection("detections", SCHEMA)
+    shard = store._shards.get("detections")
+    store.close()
+    monkeypatch.setattr(store._shards, "get", lambda _name: shard)
+    with pytest.raises(UnavailableError, match="was closed meanwhile"):
+        store.count("detections")
 
 
 def test_threads_open_a_collection_once(tmp_path):
