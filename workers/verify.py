@@ -196,7 +196,8 @@ class Verifier:
     def _speak_of(self, point: UUID, left_out: Payload) -> None:
         """Let a detection speak of its inputs, unless it does by now."""
         held = self._store.read(self._name(DETECTIONS), [point]).values()
-        if any(left_out.keys().isdisjoint(one.payload) for one in held):
+        hashes = left_out.keys() & {"spectrum_hash", "summary_hash"}
+        if any(hashes.isdisjoint(one.payload) for one in held):
             self._store.write_payload(self._name(DETECTIONS), {point: left_out}, revisions_of(held))
             self._pipeline.carry(DETECTIONS, [point])
 

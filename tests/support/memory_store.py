@@ -8,7 +8,7 @@ from qdrant_rest.filter_oracle import matches, values
 
 from common.errors import NotFoundError
 from search.store.base import Written
-from search.store.revisions import REVISION, Stamp, by_text, held
+from search.store.revisions import GENERATION, REVISION, Stamp, by_text, held
 
 
 class MemoryStore:
@@ -139,7 +139,7 @@ class MemoryStore:
 
     def _record(self, own, one, with_payload, with_vectors):
         vectors, payload = own[one]
-        shown = [name for name in payload if name != REVISION]
+        shown = [name for name in payload if name not in (REVISION, GENERATION)]
         fields = shown if with_payload is True else with_payload or []
         return models.Record(
             id=one,

@@ -3,7 +3,7 @@ from fake_encoder import FakeEncoder
 
 from common.errors import InputError
 from search import app, schema
-from search.format import ABOUT
+from search.format import ABOUT, FORMAT
 from search.settings import SearchSettings
 
 
@@ -19,13 +19,13 @@ def written(settings, number):
 
 
 def test_store_of_this_code_is_opened(settings):
-    written(settings, 1)
+    written(settings, FORMAT)
     with app.open_store(settings) as store:
         assert ABOUT in store.collections()
 
 
 def test_store_of_newer_code_is_refused_by_name_and_let_go(settings):
-    written(settings, 2)
+    written(settings, FORMAT + 1)
     for _ in range(2):  # the lock on its folder is not kept
         with pytest.raises(InputError, match=r"chandra-search 7\.0.*upgrade"):
             app.open_store(settings)

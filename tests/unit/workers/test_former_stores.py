@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from two_models import BetterEncoder, differences, open_pipeline, simulate
 
 from common.errors import InputError, UnavailableError
 from search import schema
-from search.format import check_format
+from search.format import ABOUT, check_format
 from search.schema import DETECTIONS, PAPERS, WITHDRAWN
 from search.store.embedded import EmbeddedStore
 from search.store.revisions import revisions_of
@@ -38,7 +39,7 @@ N = 12
 @pytest.fixture(scope="module")
 def unpacked(module_folder, repository):
     folder = module_folder("former")
-    with tarfile.open(repository / "tests/data/store-without-revisions.tar.xz") as archive:
+    with tarfile.open(repository / "tests/former_stores/store-without-revisions.tar.xz") as archive:
         archive.extractall(folder, filter="data")
     return folder / "store"
 
@@ -125,6 +126,7 @@ def test_the_same_dataset_again_changes_only_what_was_withdrawn(store, dataset):
     after = everything(store)
     assert WITHDRAWN in before["detections@fake0"].pop(withdrawn)[0]
     assert WITHDRAWN not in after["detections@fake0"].pop(withdrawn)[0]
+    assert before.pop(ABOUT) != after.pop(ABOUT)
     assert_alike(after, before)
 
 
@@ -134,8 +136,9 @@ def test_its_ledger_goes_on(store):
     assert ledger.notes.job("discover:csc").attempts == 2
     assert ledger.found("csc", [Entry("csc2.1/1/0/1", {"key": "csc2.1/1/0/1"}, "1")], 1, 1) == 0
     items = ledger.items("csc", ["csc2.1/1/0/1", "csc2.1/1/0/2"])
-    assert len(ledger.lease(items, items[0].found_at)) == 2
-    assert ledger.lease(items, items[0].found_at) == []
+    until = datetime.now(UTC) + timedelta(hours=1)
+    assert len(ledger.lease(items, until)) == 2
+    assert ledger.lease(items, until) == []
 
 
 def test_its_model_can_be_changed(store):
