@@ -56,7 +56,7 @@ def served(environment, data_dir):
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ})
     seen = {}
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 480
         while time.monotonic() < end and "hits" not in seen:
             time.sleep(0.5)
             try:
