@@ -8,8 +8,8 @@ import typer
 from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import print_json, say, stages
 from search.app import keep_current_bundle, open_store
-from workers.backup import Manifest, back_up
-from workers.backup import restore as restore_backup
+from workers.maintenance.backup import Manifest, back_up
+from workers.maintenance.backup import restore as restore_backup
 
 
 def backup(

@@ -18,11 +18,11 @@ from ingest.llm_summaries import OpenAISummarizer
 from ingest.papers import read_papers
 from search.settings import SearchSettings
 from workers.bootstrap import Summaries, open_pipeline
-from workers.broker import shared_redis
-from workers.ledger import Ledger
-from workers.patience import Patience
-from workers.pipeline import Pipeline
+from workers.ledger.ledger import Ledger
+from workers.redis_client import shared_redis
 from workers.settings import get_settings as worker_settings
+from workers.writing.patience import Patience
+from workers.writing.pipeline import Pipeline
 
 REFUSED = 3
 
@@ -139,7 +139,7 @@ def ads(
     Example: chandra-search ingest ads --object "NGC 4258" --object "Cyg X-1"
     """
     from ingest.archives.settings import get_settings as archive_settings
-    from workers.outside import open_ads  # clients of archives take a second
+    from workers.steps.archive_clients import open_ads  # clients of archives take a second
 
     if bool(question) == bool(objects):
         raise InputError("give a question of ADS, or one or more --object")

@@ -17,13 +17,13 @@ from search.app import open_store, open_uploads
 from search.schema import INGEST_LOG
 from search.settings import SearchSettings
 from workers.bootstrap import open_flow
-from workers.broker import shared_redis
-from workers.flow import OPTIMIZE
 from workers.inprocess import drain
-from workers.items import State
-from workers.ledger import Ledger
+from workers.ledger.items import State
+from workers.ledger.ledger import Ledger
+from workers.redis_client import shared_redis
 from workers.settings import get_settings
 from workers.status import failed_items, said_of, status_of
+from workers.steps.flow import OPTIMIZE
 
 app = typer.Typer(
     no_args_is_help=True, help="See how far continuous ingestion is, and retry what failed."

@@ -12,8 +12,8 @@ from search.app import open_store
 from search.schema import model_of
 from search.store.base import Store
 from workers.bootstrap import open_reindex
-from workers.carrying import read_state
-from workers.reindex import drop_old, incomplete, roll_back
+from workers.maintenance.reindex import drop_old, incomplete, roll_back
+from workers.writing.dual_write import read_state
 
 SHOWN = 20
 

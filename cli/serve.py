@@ -26,13 +26,13 @@ from search.services import Services
 from search.settings import SearchSettings
 from search.store.base import Store
 from search.uploads.folder import Notify
-from workers.app import create_celery
 from workers.bootstrap import open_flow, open_ingestion, open_pipeline
-from workers.broker import client_of, shared_redis
 from workers.inprocess import Scheduler
+from workers.queue.app import create_celery
+from workers.redis_client import client_of, shared_redis
 from workers.routes import jobs_router
 from workers.settings import get_settings
-from workers.uploads import sender
+from workers.steps.uploads import sender
 
 DEMO_SEED = 2026
 QUESTION = "obscured active nucleus with an iron line"

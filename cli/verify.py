@@ -13,7 +13,7 @@ from ingest.discover import find_spectra
 from search.app import open_store
 from search.schema import model_of
 from workers.bootstrap import build_pipeline
-from workers.verify import Verified, Verifier
+from workers.maintenance.verify import Verified, Verifier
 
 OPEN = 3
 SHOWN = 20

@@ -10,14 +10,14 @@ from cli.options import Bundle, DataDir, settings_for
 from common.errors import InputError
 from search.api.logs import log_as_json
 from search.settings import SearchSettings
-from workers import app as celery_app
-from workers.app import create_celery
-from workers.beat import run_beat
 from workers.bootstrap import open_flow
-from workers.broker import connect, warn_of
-from workers.processes import run_worker
+from workers.queue import app as celery_app
+from workers.queue.app import create_celery
+from workers.queue.beat import run_beat
+from workers.queue.tasks import Jobs, add_tasks
+from workers.queue.worker import run_worker
+from workers.redis_client import connect, warn_of
 from workers.settings import get_settings
-from workers.tasks import Jobs, add_tasks
 
 
 class Queue(StrEnum):

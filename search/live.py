@@ -19,7 +19,7 @@ class ModelWatch:
     Answers come from one model at any moment, without a lock: what answers holds its encoder and
     asks collections by their own names (`search.view`), so a question under way ends as it began,
     and ``change`` replaces encoder and collections as one reference. The collections left behind
-    stay until long after everybody has looked (`workers.reindex`). It looks while
+    stay until long after everybody has looked (`workers.maintenance.reindex`). It looks while
     its ``loop`` runs.
     """
 

@@ -31,16 +31,16 @@ from search.inference.outliers import OutlierFinder
 from search.settings import SearchSettings
 from search.store.base import Store
 from search.view import current_view
-from workers.backup import back_up
-from workers.carrying import read_state
-from workers.flow import Chore, Flow
+from workers.ledger.checkpoints import Notes
+from workers.maintenance.backup import back_up
+from workers.maintenance.reindex import Reindex
 from workers.metrics import LedgerCollector, StageMetrics, served
-from workers.notes import Notes
-from workers.patience import NO_PATIENCE, Patience
-from workers.pipeline import Pipeline
-from workers.reindex import Reindex
 from workers.settings import WorkerSettings
-from workers.uploads import Uploads
+from workers.steps.flow import Chore, Flow
+from workers.steps.uploads import Uploads
+from workers.writing.dual_write import read_state
+from workers.writing.patience import NO_PATIENCE, Patience
+from workers.writing.pipeline import Pipeline
 
 
 class Summaries(StrEnum):
@@ -91,7 +91,7 @@ def open_flow(
     """
     from ingest.archives.settings import get_settings as archive_settings
     from workers.learning.scheduled import ScheduledLearning
-    from workers.outside import open_archives  # clients of archives take a second
+    from workers.steps.archive_clients import open_archives  # clients of archives take a second
 
     with ExitStack() as stack:
         own = store or stack.enter_context(open_store(settings))

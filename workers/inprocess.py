@@ -8,16 +8,16 @@ from typing import Protocol, Self
 
 from common.errors import ChandraSearchError
 from common.supervised_loop import SupervisedLoop
-from workers import tasks
-from workers.flow import Flow
-from workers.schedule import ENCODING, LEARN
+from workers.ledger.schedule import ENCODING, LEARN
+from workers.queue import tasks
 from workers.settings import WorkerSettings
+from workers.steps.flow import Flow
 
 _log = logging.getLogger(__name__)
 
 
 class Steps(tasks.Steps, Protocol):
-    """What there is to do: a whole `workers.flow.Flow`, or `workers.uploads.Uploads` alone."""
+    """What there is to do: a whole `Flow`, or `workers.steps.uploads.Uploads` alone."""
 
     settings: WorkerSettings
 

@@ -10,9 +10,9 @@ from prometheus_client.registry import Collector
 
 from common.errors import ChandraSearchError, UnavailableError
 from ingest.archives.courtesy import Courtesy
-from workers.items import WORKABLE, all_of, in_states, is_item
-from workers.ledger import Ledger
-from workers.notes import is_value
+from workers.ledger.checkpoints import is_value
+from workers.ledger.items import WORKABLE, all_of, in_states, is_item
+from workers.ledger.ledger import Ledger
 
 STEPS_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from search.api.dependencies import router_of
-from workers.flow import Flow
 from workers.status import failed_items, said_of, status_of
+from workers.steps.flow import Flow
 
 
 def jobs_router(flow: Flow) -> APIRouter:

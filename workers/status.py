@@ -3,10 +3,10 @@
 from dataclasses import asdict
 from typing import Any
 
-from workers.items import Item, State, all_of, in_states, is_item
-from workers.ledger import Ledger
-from workers.notes import as_json, is_value
-from workers.schedule import jobs
+from workers.ledger.checkpoints import as_json, is_value
+from workers.ledger.items import Item, State, all_of, in_states, is_item
+from workers.ledger.ledger import Ledger
+from workers.ledger.schedule import jobs
 from workers.settings import WorkerSettings
 
 _FIELDS = ("feed", "key", "state", "attempts", "deliveries", "error", "retry_at", "updated_at")

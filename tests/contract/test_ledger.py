@@ -6,8 +6,8 @@ import pytest
 from qdrant_client import models
 
 from search.schema import INGEST_LOG
-from workers.items import Entry, State, all_of, is_item
-from workers.ledger import ALONE_AFTER, Ledger
+from workers.ledger.items import Entry, State, all_of, is_item
+from workers.ledger.ledger import ALONE_AFTER, Ledger
 
 LEASE = timedelta(minutes=15)
 ALL = (State.FOUND,)

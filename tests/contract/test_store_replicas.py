@@ -19,10 +19,10 @@ from search.schema import INGEST_LOG, PAPERS
 from search.store import server_writes
 from search.store.revisions import GENERATION, REVISION, revisions_of
 from search.store.server import ServerStore
-from workers.items import Entry, State
-from workers.ledger import Ledger
-from workers.pipeline import Pipeline
-from workers.verify import Verifier
+from workers.ledger.items import Entry, State
+from workers.ledger.ledger import Ledger
+from workers.maintenance.verify import Verifier
+from workers.writing.pipeline import Pipeline
 
 POINTS = "points"
 N_REPLICAS = 3

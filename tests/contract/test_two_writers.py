@@ -14,7 +14,7 @@ from common.binning import BIN_EDGES_KEV
 from common.records import Detection, Paper, Spectrum, Summary, catalogue_key
 from search.inputs import read_inputs
 from search.schema import BOTH, DETECTIONS, PAPERS, SHARED, SHARED_SPECTRUM, SHARED_TEXT, WITHDRAWN
-from workers.pipeline import DetectionItem, Pipeline
+from workers.writing.pipeline import DetectionItem, Pipeline
 
 REAL = ["server"] if os.environ.get("CHANDRA_QDRANT_URL") else []
 pytestmark = pytest.mark.parametrize(

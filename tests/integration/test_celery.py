@@ -11,10 +11,11 @@ from redis_server import RedisServer
 from worker_processes import Processes, until
 
 from common.errors import InputError, UnavailableError
-from workers import beat, broker
-from workers.app import ENCODE, IO, TICK, create_celery, send_task
-from workers.beat import BeatLock, OneBeat, QueueWatch
-from workers.tasks import DISPATCHING, Jobs
+from workers import redis_client as broker
+from workers.queue import beat
+from workers.queue.app import ENCODE, IO, TICK, create_celery, send_task
+from workers.queue.beat import BeatLock, OneBeat, QueueWatch
+from workers.queue.tasks import DISPATCHING, Jobs
 
 pytestmark = pytest.mark.integration
 

@@ -15,9 +15,9 @@ from two_models import BetterEncoder, differences, open_pipeline
 from world import bibcode_of, key_of, match_of, nature, number_at, place_of
 
 from search.schema import DETECTIONS, PAPERS, model_of
-from workers.items import State
-from workers.reindex import drop_old
-from workers.verify import Verifier
+from workers.ledger.items import State
+from workers.maintenance.reindex import drop_old
+from workers.maintenance.verify import Verifier
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -6,9 +6,9 @@ from pydantic import SecretStr
 from redis_server import RedisServer
 
 from common.errors import BudgetError, UnavailableError
-from workers.broker import connect
-from workers.courtesy import Budgets, SharedCourtesy
-from workers.ledger import Ledger
+from workers.ledger.ledger import Ledger
+from workers.redis_client import connect
+from workers.steps.shared_pacing import Budgets, SharedCourtesy
 
 RATES = {"simbad": 5.0, "ads": 1e6}
 

@@ -12,7 +12,7 @@ from archives.cda_server import CDAServer
 from command import COMMAND, answer, run
 from world import World, key_of
 
-from workers.backup import verify_backup
+from workers.maintenance.backup import verify_backup
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

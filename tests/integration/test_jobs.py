@@ -7,10 +7,10 @@ from typer.testing import CliRunner
 from cli import jobs
 from common.errors import InputError
 from search.store.embedded import EmbeddedStore
-from workers.flow import Flow
 from workers.inprocess import drain
-from workers.pipeline import Pipeline
 from workers.settings import WorkerSettings
+from workers.steps.flow import Flow
+from workers.writing.pipeline import Pipeline
 
 WRONG = "csc2.1/1000/0/1"
 

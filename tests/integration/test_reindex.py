@@ -18,8 +18,8 @@ from search.app import build_services, create_app
 from search.schema import DETECTIONS, model_of
 from search.settings import SearchSettings
 from search.store.server import ServerStore
-from workers.backup import back_up, restore
-from workers.reindex import Reindex, drop_old, roll_back
+from workers.maintenance.backup import back_up, restore
+from workers.maintenance.reindex import Reindex, drop_old, roll_back
 
 QUESTION = "obscured active nucleus with an iron line"
 

@@ -12,7 +12,7 @@ from cli import ingest, jobs
 from ingest.archives import settings as archives
 from workers import bootstrap
 from workers import settings as workers
-from workers.pipeline import Pipeline
+from workers.writing.pipeline import Pipeline
 
 pytestmark = pytest.mark.integration
 

@@ -25,11 +25,11 @@ from search.api import create_api
 from search.app import build_services
 from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
-from workers.app import create_celery
 from workers.inprocess import Scheduler
-from workers.pipeline import Pipeline
+from workers.queue.app import create_celery
 from workers.settings import WorkerSettings
-from workers.uploads import Uploads, sender
+from workers.steps.uploads import Uploads, sender
+from workers.writing.pipeline import Pipeline
 
 pytestmark = pytest.mark.integration
 

@@ -8,10 +8,10 @@ from fits_files import N_CHANNEL, ebounds_hdu, spectrum_hdu, write
 
 from common.errors import NotFoundError
 from common.records import Detection, Paper, Summary, catalogue_key
-from workers.archives import Archives, Match
-from workers.feeds.ads import ADSFeed
-from workers.feeds.cda import CDAFeed
-from workers.feeds.csc import CSCFeed
+from workers.steps.archive_ports import Archives, Match
+from workers.steps.feeds.ads import ADSFeed
+from workers.steps.feeds.cda import CDAFeed
+from workers.steps.feeds.csc import CSCFeed
 
 BASE = 1000
 

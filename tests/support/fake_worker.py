@@ -7,11 +7,11 @@ from pathlib import Path
 from fake_steps import FakeSteps
 from pydantic import SecretStr
 
-from workers.app import create_celery
-from workers.beat import run_beat
-from workers.broker import connect, warn_of
-from workers.processes import run_worker
-from workers.tasks import Jobs, add_tasks
+from workers.queue.app import create_celery
+from workers.queue.beat import run_beat
+from workers.queue.tasks import Jobs, add_tasks
+from workers.queue.worker import run_worker
+from workers.redis_client import connect, warn_of
 
 
 def main(role, url, path):

@@ -26,20 +26,20 @@ from search.api.logs import log_as_json, logger_of
 from search.app import load_encoder, open_store, open_uploads
 from search.schema import model_of
 from search.settings import get_settings as search_settings
-from workers.app import create_celery
-from workers.beat import run_beat
-from workers.broker import connect, warn_of
-from workers.carrying import read_state
-from workers.flow import Flow
 from workers.inprocess import Scheduler
-from workers.notes import Notes
-from workers.outside import open_archives
-from workers.pipeline import Pipeline
-from workers.processes import run_worker
-from workers.reindex import Reindex
+from workers.ledger.checkpoints import Notes
+from workers.maintenance.reindex import Reindex
+from workers.queue.app import create_celery
+from workers.queue.beat import run_beat
+from workers.queue.tasks import Jobs, add_tasks
+from workers.queue.worker import run_worker
+from workers.redis_client import connect, warn_of
 from workers.settings import get_settings
-from workers.tasks import Jobs, add_tasks
-from workers.uploads import Uploads
+from workers.steps.archive_clients import open_archives
+from workers.steps.flow import Flow
+from workers.steps.uploads import Uploads
+from workers.writing.dual_write import read_state
+from workers.writing.pipeline import Pipeline
 
 
 class Mortal:
@@ -114,7 +114,7 @@ def model_in_use(store):
 
 def reindex():
     with open_told_store() as (store, board):
-        logger_of("workers.reindex").info("reindex has begun")
+        logger_of("workers.maintenance.reindex").info("reindex has begun")
         while True:
             Reindex(store, small_encoder(MortalBetterEncoder.model_id, board)).run()
             time.sleep(1)

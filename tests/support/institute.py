@@ -10,9 +10,9 @@ from world import World
 
 from search.store.scrolling import scroll_all
 from search.store.server import ServerStore
-from workers.items import all_of, is_item, under_way
-from workers.ledger import Ledger
-from workers.notes import is_value
+from workers.ledger.checkpoints import is_value
+from workers.ledger.items import all_of, is_item, under_way
+from workers.ledger.ledger import Ledger
 
 READY = {"beat": "beat has started", "reindex": "reindex has begun"}
 SETTINGS = {

@@ -17,8 +17,8 @@ from common.records import Detection, Summary
 from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
 from workers.learning.round import Round
-from workers.pipeline import Pipeline
-from workers.reindex import Reindex
+from workers.maintenance.reindex import Reindex
+from workers.writing.pipeline import Pipeline
 
 N_SOURCES = 220
 

@@ -8,8 +8,8 @@ from fake_encoder import FakeEncoder
 from ingest import simulate as simulation
 from search.schema import DETECTIONS, PAPERS, collection_of
 from search.store.scrolling import scroll_all
-from workers.carrying import is_carried
-from workers.pipeline import Pipeline
+from workers.writing.dual_write import is_carried
+from workers.writing.pipeline import Pipeline
 
 
 class BetterEncoder(FakeEncoder):

@@ -24,11 +24,11 @@ from search.settings import SearchSettings
 from search.store.base import Store
 from search.store.lock import StoreLock
 from workers.bootstrap import open_reindex
-from workers.carrying import read_state
 from workers.learning.files import draft_of, write_text, writing
 from workers.learning.plan import Plan, Wish, check_enough, only_simulated
 from workers.learning.work import DATASET, PLAN, Load, Train, Work
-from workers.reindex import GRACE_S, drop_old
+from workers.maintenance.reindex import GRACE_S, drop_old
+from workers.writing.dual_write import read_state
 
 FOLDER = "learning"
 REPORTS = "reports"

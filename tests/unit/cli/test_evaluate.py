@@ -17,7 +17,7 @@ from common.records import Summary
 from ingest.dataset import write_dataset
 from ingest.simulate import simulate
 from search.store.embedded import EmbeddedStore
-from workers.pipeline import Pipeline
+from workers.writing.pipeline import Pipeline
 
 
 class NoSummarizer:

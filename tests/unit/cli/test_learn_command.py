@@ -12,7 +12,7 @@ from ingest.simulate import simulate
 from search.store.embedded import EmbeddedStore
 from workers.learning.round import Round
 from workers.learning.work import Work
-from workers.pipeline import Pipeline
+from workers.writing.pipeline import Pipeline
 
 
 def figures(recall):

@@ -12,7 +12,7 @@ from search import app
 from search.schema import DETECTIONS
 from search.store.embedded import EmbeddedStore
 from search.store.server import ServerStore
-from workers.backup import back_up
+from workers.maintenance.backup import back_up
 
 LOOKING = [
     ("status", "--json"),

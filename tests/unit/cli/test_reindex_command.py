@@ -9,7 +9,7 @@ from cli import reindex as command
 from cli.main import app
 from common.errors import InputError
 from search.store.embedded import EmbeddedStore
-from workers.reindex import Reindex
+from workers.maintenance.reindex import Reindex
 
 
 @pytest.fixture

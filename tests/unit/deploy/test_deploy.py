@@ -20,8 +20,8 @@ from ingest.archives.settings import ArchiveSettings
 from ingest.settings import IngestSettings
 from search.api.metrics import Metrics
 from search.settings import SearchSettings
-from workers.beat import QueueWatch
 from workers.metrics import LedgerCollector, StageMetrics
+from workers.queue.beat import QueueWatch
 from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ from search.app import build_services
 from search.results import Arrange
 from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
-from workers.pipeline import Pipeline
+from workers.writing.pipeline import Pipeline
 
 
 class NoSummarizer:

@@ -13,7 +13,7 @@ from ingest.dataset import read_dataset, write_dataset
 from search.pairs import MOST_SOURCES, stored_pairs
 from search.schema import DETECTIONS, PAPERS, TOPIC_PROBABILITY
 from search.store.embedded import EmbeddedStore
-from workers.pipeline import DetectionItem, Pipeline
+from workers.writing.pipeline import DetectionItem, Pipeline
 
 
 class NoSummarizer:

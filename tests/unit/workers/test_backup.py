@@ -13,7 +13,7 @@ from search.app import build_services
 from search.schema import DETECTIONS, PAPERS
 from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
-from workers.backup import MANIFEST, back_up, restore, verify_backup
+from workers.maintenance.backup import MANIFEST, back_up, restore, verify_backup
 
 QUESTIONS = ("obscured active nucleus with an iron line", "bursts of a low mass binary")
 

@@ -5,8 +5,8 @@ import pytest
 from memory_store import MemoryStore
 
 from common.errors import BudgetError
-from workers.courtesy import BLOCK, Budgets
-from workers.ledger import Ledger
+from workers.ledger.ledger import Ledger
+from workers.steps.shared_pacing import BLOCK, Budgets
 
 LIMITS = {"ads": 50, "ads-bigquery": 3}
 

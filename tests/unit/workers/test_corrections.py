@@ -27,8 +27,8 @@ from search.inference.outliers import MIN_DETECTIONS, SCORE
 from search.results import Arrange
 from search.schema import DETECTIONS, PAPERS, SHARED_SPECTRUM, WITHDRAWN
 from workers.bootstrap import score_outliers
-from workers.pipeline import DetectionItem, Pipeline
-from workers.reindex import Reindex
+from workers.maintenance.reindex import Reindex
+from workers.writing.pipeline import DetectionItem, Pipeline
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 HAS_SCORE = models.FieldCondition(key=SCORE, range=models.Range(gte=0))

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.records import Detection, Paper, Refusal, Summary
-from workers.feeds.ads import BEGINNING, OVERLAP, ADSFeed
-from workers.feeds.cda import CDAFeed
-from workers.feeds.csc import CSCFeed
-from workers.feeds.records import detection_record, paper_record, read_detection, read_paper
-from workers.items import packed
+from workers.ledger.items import packed
+from workers.steps.feeds.ads import BEGINNING, OVERLAP, ADSFeed
+from workers.steps.feeds.cda import CDAFeed
+from workers.steps.feeds.csc import CSCFeed
+from workers.steps.feeds.records import detection_record, paper_record, read_detection, read_paper
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import resource
 import pytest
 
 from common.errors import UnavailableError
-from workers.first_inputs import FirstInputs
+from workers.writing.first_inputs import FirstInputs
 
 
 def test_first_input_of_a_detection_stays_the_first():

@@ -8,11 +8,11 @@ from common.errors import ArchiveError, BudgetError, InputError, NotFoundError, 
 from common.records import point_id
 from search.schema import DETECTIONS, PAPERS
 from search.store.embedded import EmbeddedStore
-from workers.flow import Flow
 from workers.inprocess import drain
-from workers.items import State
-from workers.pipeline import Pipeline
+from workers.ledger.items import State
 from workers.settings import WorkerSettings
+from workers.steps.flow import Flow
+from workers.writing.pipeline import Pipeline
 
 SETTINGS = WorkerSettings(lease_s=1e-6, retry_s=0, batch=16, fetch_batch=4)
 FIRST = "csc2.1/1000/0/1"

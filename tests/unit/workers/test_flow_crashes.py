@@ -8,11 +8,11 @@ from memory_store import MemoryStore
 
 from search.schema import DETECTIONS, INGEST_LOG, PAPERS
 from search.store.scrolling import scroll_all
-from workers.flow import Flow
 from workers.inprocess import drain
-from workers.notes import Notes
-from workers.pipeline import Pipeline
+from workers.ledger.checkpoints import Notes
 from workers.settings import WorkerSettings
+from workers.steps.flow import Flow
+from workers.writing.pipeline import Pipeline
 
 SETTINGS = WorkerSettings(lease_s=1e-6, retry_s=0, batch=3, fetch_batch=3, withdraw_at_most=0.5)
 ITEM = ("key", "state", "content", "done", "complete", "file", "match_json", "error")

@@ -28,10 +28,10 @@ from search.schema import DETECTIONS, PAPERS, WITHDRAWN
 from search.store.embedded import EmbeddedStore
 from search.store.revisions import revisions_of
 from search.store.scrolling import scroll_all
-from workers.items import Entry
-from workers.ledger import Ledger
-from workers.reindex import Reindex
-from workers.verify import Verifier
+from workers.ledger.items import Entry
+from workers.ledger.ledger import Ledger
+from workers.maintenance.reindex import Reindex
+from workers.maintenance.verify import Verifier
 
 N = 12
 

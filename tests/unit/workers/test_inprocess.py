@@ -7,10 +7,10 @@ from fake_encoder import FakeEncoder
 
 from common.errors import ArchiveError
 from search.store.embedded import EmbeddedStore
-from workers.flow import Flow
 from workers.inprocess import Scheduler
-from workers.pipeline import Pipeline
 from workers.settings import WorkerSettings
+from workers.steps.flow import Flow
+from workers.writing.pipeline import Pipeline
 
 SETTINGS = WorkerSettings(dispatch_s=0.05, fetch_batch=5, batch=5, retry_s=0)
 PATIENCE_S = 30

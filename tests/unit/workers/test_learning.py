@@ -9,9 +9,9 @@ from common.errors import InputError, InvalidTableError, StoreLockedError, Unava
 from ingest.mixing import DEFAULT_SHARE
 from search.schema import model_of
 from search.store.embedded import EmbeddedStore
-from workers.carrying import read_state
 from workers.learning.plan import Wish
-from workers.reindex import roll_back
+from workers.maintenance.reindex import roll_back
+from workers.writing.dual_write import read_state
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +106,7 @@ def test_a_round_goes_on_where_it_was_broken_off(settings, store, monkeypatch):
 def test_a_round_killed_while_the_store_changes_is_completed(scored, store, monkeypatch):
     with open_round(scored) as one, monkeypatch.context() as broken:
         one.begin(store, scored)
-        broken.setattr("workers.reindex.Reindex.check", _interrupt)
+        broken.setattr("workers.maintenance.reindex.Reindex.check", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             one.end(store, scored)
     assert read_state(store).phase == "filling"

@@ -17,7 +17,7 @@ from search.schema import model_of
 from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
 from workers.learning.round import Round
-from workers.pipeline import Pipeline
+from workers.writing.pipeline import Pipeline
 
 pytestmark = pytest.mark.slow
 

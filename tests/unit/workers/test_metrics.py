@@ -9,13 +9,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from common.errors import ArchiveError, UnavailableError
 from search.store.embedded import EmbeddedStore
-from workers.flow import Flow
 from workers.inprocess import drain
-from workers.items import Entry
-from workers.ledger import Ledger
+from workers.ledger.items import Entry
+from workers.ledger.ledger import Ledger
 from workers.metrics import LedgerCollector, StageMetrics, oldest_s, served
-from workers.pipeline import Pipeline
 from workers.settings import WorkerSettings
+from workers.steps.flow import Flow
+from workers.writing.pipeline import Pipeline
 
 
 @pytest.fixture

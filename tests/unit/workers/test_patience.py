@@ -13,9 +13,9 @@ from cli import ingest, main
 from common.errors import ArchiveError, StoreUnavailableError
 from search.schema import DETECTIONS, PAPERS
 from search.store.server import ServerStore
-from workers.patience import Patience
-from workers.pipeline import BATCH, Pipeline
 from workers.settings import get_settings
+from workers.writing.patience import Patience
+from workers.writing.pipeline import BATCH, Pipeline
 
 
 @pytest.fixture

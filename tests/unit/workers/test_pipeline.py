@@ -15,7 +15,7 @@ from ingest.simulate import simulate
 from search.schema import BM25, DETECTIONS, PAPERS
 from search.store.embedded import EmbeddedStore
 from search.store.keywords import keywords_of_question
-from workers.pipeline import DetectionItem, Pipeline
+from workers.writing.pipeline import DetectionItem, Pipeline
 
 
 class CountingEncoder(FakeEncoder):
@@ -191,7 +191,7 @@ def test_pipeline_reports_a_repeated_spectrum_only_after_the_first_is_stored(pip
 
 def test_pipeline_refuses_a_second_spectrum_however_long_ago_the_first_came(pipeline, monkeypatch):
     others = [DetectionItem(f"{n}.pha", row(n), spectrum(seed=n)) for n in range(2, 5)]
-    monkeypatch.setattr("workers.pipeline.BATCH", 1)
+    monkeypatch.setattr("workers.writing.pipeline.BATCH", 1)
     first, copy, second = (
         DetectionItem(name, row(), spectrum(seed))
         for name, seed in (("a\udcff.pha", 0), ("copy.pha", 0), ("b.pha", 1))

@@ -25,9 +25,9 @@ from search.schema import (
     model_of,
 )
 from search.store.embedded import EmbeddedStore
-from workers.carrying import read_state
-from workers.pipeline import DetectionItem
-from workers.reindex import Reindex, drop_old, incomplete, roll_back
+from workers.maintenance.reindex import Reindex, drop_old, incomplete, roll_back
+from workers.writing.dual_write import read_state
+from workers.writing.pipeline import DetectionItem
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from common.errors import UnavailableError
 from search.schema import DETECTIONS
 from search.store.server import ServerStore
 from search.store.server_snapshots import ServerSnapshots
-from workers.backup import back_up, restore
+from workers.maintenance.backup import back_up, restore
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ import pytest
 from memory_store import MemoryStore
 
 from common.errors import ArchiveError, BudgetError
-from workers.jobs import LONGEST_WAIT_S, JobBook, retry_at
-from workers.ledger import Ledger
-from workers.schedule import ENCODING, jobs
+from workers.ledger.job_book import LONGEST_WAIT_S, JobBook, retry_at
+from workers.ledger.ledger import Ledger
+from workers.ledger.schedule import ENCODING, jobs
+from workers.queue.tasks import QUEUES
 from workers.settings import WorkerSettings
-from workers.tasks import QUEUES
 
 SETTINGS = WorkerSettings(feeds=("csc", "ads"), poll_csc_days=30)
 NAME = "discover csc"

@@ -24,12 +24,12 @@ from search.schema import DETECTIONS
 from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
 from search.store.scrolling import scroll_all
-from workers.flow import Flow
 from workers.inprocess import Scheduler, drain
-from workers.pipeline import Pipeline
-from workers.schedule import INGEST
+from workers.ledger.schedule import INGEST
 from workers.settings import WorkerSettings
-from workers.uploads import Uploads
+from workers.steps.flow import Flow
+from workers.steps.uploads import Uploads
+from workers.writing.pipeline import Pipeline
 
 SETTINGS = WorkerSettings(dispatch_s=0.05, retry_s=0, max_deliveries=3)
 PATIENCE_S = 30
@@ -189,7 +189,7 @@ def test_a_file_is_read_when_the_one_before_is_stored(server, monkeypatch):
         stored.append(server.store.count("papers"))
         return read_papers(path)
 
-    monkeypatch.setattr("workers.uploads.read_papers", read)
+    monkeypatch.setattr("workers.steps.uploads.read_papers", read)
     other = BIB.replace(BIBCODE.encode(), b"2021ApJ...900....1B")
     job = server.done(PAPERS, file("one.bib", BIB), file("two.bib", other))
     assert stored == [0, 1]
@@ -281,7 +281,7 @@ def test_job_that_kills_whoever_takes_it_is_given_up(server):
 
 
 def batches(monkeypatch, size):
-    monkeypatch.setattr("workers.pipeline.BATCH", size)
+    monkeypatch.setattr("workers.writing.pipeline.BATCH", size)
 
 
 def rows(n):
@@ -318,7 +318,7 @@ def test_job_killed_at_any_write_is_done_by_the_next_process(tmp_path, monkeypat
 
 def test_outcome_that_was_written_down_stays_when_the_job_is_done_again(server, monkeypatch):
     batches(monkeypatch, 2)
-    monkeypatch.setattr("workers.uploads.SAVED_EVERY_S", -1)
+    monkeypatch.setattr("workers.steps.uploads.SAVED_EVERY_S", -1)
     place = server.send(CATALOG, rows(6), release="2.1")
     dying = Server(server.store, server.path)
     dying.pipeline.store = DyingStore(server.store, 2)
@@ -400,7 +400,7 @@ def test_full_disk_puts_a_job_off_and_loses_nothing(server, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("workers.uploads.write_outcomes", full)
+        patch.setattr("workers.steps.uploads.write_outcomes", full)
         with pytest.raises(NoRoomError):
             server.work.run(INGEST, keys=[place.rpartition("/")[2]])
     waiting = server.job(place)

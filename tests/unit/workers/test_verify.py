@@ -11,8 +11,8 @@ from search.inputs import SPECTRA, read_inputs
 from search.schema import BM25, BOTH, DETECTIONS, PAPERS, SHARED_SPECTRUM
 from search.store.base import CollectionSchema
 from search.store.embedded import EmbeddedStore
-from workers.reindex import Reindex
-from workers.verify import LEDGER, Verifier
+from workers.maintenance.reindex import Reindex
+from workers.maintenance.verify import LEDGER, Verifier
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ from common.errors import (
     UnavailableError,
 )
 from common.records import Detection
-from workers.archives import Archives, Match
-from workers.feeds.cda import OBSERVATION, is_detection
-from workers.feeds.records import read_detection
-from workers.items import Item, State, packed
-from workers.jobs import retry_at
-from workers.ledger import Ledger
+from workers.ledger.items import Item, State, packed
+from workers.ledger.job_book import retry_at
+from workers.ledger.ledger import Ledger
 from workers.settings import WorkerSettings
+from workers.steps.archive_ports import Archives, Match
+from workers.steps.feeds.cda import OBSERVATION, is_detection
+from workers.steps.feeds.records import read_detection
 
 STOP_AFTER = 3
 """Failures one after the other that are the archive's and no longer the items'."""

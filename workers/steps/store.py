@@ -11,11 +11,11 @@ from common.records import Detection, Outcome, Paper, Spectrum, Summary, point_i
 from ingest.discover import read_observed
 from search.schema import DETECTIONS, PAPERS, WITHDRAWN, Payload, collection_of, stored_summary
 from search.store.scrolling import scroll_all
-from workers.feeds.records import read_detection, read_paper
-from workers.items import Item, State
-from workers.ledger import Ledger
-from workers.pipeline import DetectionItem, Pipeline
+from workers.ledger.items import Item, State
+from workers.ledger.ledger import Ledger
 from workers.settings import WorkerSettings
+from workers.steps.feeds.records import read_detection, read_paper
+from workers.writing.pipeline import DetectionItem, Pipeline
 
 PAPERS_TRIED = 20
 """Papers about a source among which one is looked for that is stored: its summary is the text."""

@@ -10,10 +10,10 @@ means that the step is done again, and a kill afterwards that it is not. Discove
 of a page before its cursor, a sweep turns what it has not seen into tombstones before it counts as
 ended, and the watermark is worked out from the items alone. What was sent is only leased: a task
 that is lost with its queue or its worker comes again when the lease ends. A task that comes twice
-finds its items moved on; two that overlap do the same work twice. An outcome belongs to the
-record that it was worked out from (see `workers.ledger`), so one that comes late does not hide a
-newer record. Deliveries are counted before the work, so an item that kills whoever takes it is
-set aside; from the third on it travels alone, so that it does not take others with it.
+finds its items moved on; two that overlap do the same work twice. An outcome belongs to the record
+that it was worked out from (see `workers.ledger.ledger`), so one that comes late does not hide a
+newer record. Deliveries are counted before the work, so an item that kills whoever takes it is set
+aside; from the third on it travels alone, so that it does not take others with it.
 """
 
 import logging
@@ -27,20 +27,20 @@ from typing import Protocol
 from common.errors import InputError, UnavailableError
 from common.ports import Progress
 from search.schema import DETECTIONS, PAPERS
-from workers.archives import Archives
-from workers.discovering import Discoverer
-from workers.feeds import Feed
-from workers.fetching import TO_FETCH, Fetcher
-from workers.items import WORKABLE, Item, State, leased_filter
-from workers.jobs import JobBook, retry_at
-from workers.ledger import ALONE_AFTER, Ledger
-from workers.pipeline import Pipeline
-from workers.schedule import INGEST, Job, jobs
+from workers.ledger.items import WORKABLE, Item, State, leased_filter
+from workers.ledger.job_book import JobBook, retry_at
+from workers.ledger.ledger import ALONE_AFTER, Ledger
+from workers.ledger.schedule import INGEST, Job, jobs
 from workers.settings import WorkerSettings
-from workers.storing import Storer
-from workers.upkeep import Upkeep
-from workers.uploads import Uploads
-from workers.writing import in_batches
+from workers.steps.archive_ports import Archives
+from workers.steps.discover import Discoverer
+from workers.steps.feeds import Feed
+from workers.steps.fetch import TO_FETCH, Fetcher
+from workers.steps.refresh import Upkeep
+from workers.steps.store import Storer
+from workers.steps.uploads import Uploads
+from workers.writing.pipeline import Pipeline
+from workers.writing.writer import in_batches
 
 Send = Callable[[str, str, Sequence[str]], None]
 """Called as ``send(step, feed, keys)``."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from common.records import Detection
-from workers.feeds import Feed
-from workers.feeds.cda import CDAFeed
+from workers.steps.feeds import Feed
+from workers.steps.feeds.cda import CDAFeed
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 Every method is a generator of outcomes. An outcome is yielded when its point is safely stored, so
 whoever stops in the middle loses nothing that was reported, and the next run completes the rest:
-ids are stable, what is stored is compared first, and unchanged inputs are not encoded again.
-While the model is being changed (`workers.reindex`), both models' collections are written.
+ids are stable, what is stored is compared first, and unchanged inputs are not encoded again. While
+the model is being changed (`workers.maintenance.reindex`), both models' collections are written.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,10 +31,10 @@ from ingest.discover import read_observed
 from search import inputs, schema
 from search.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of
 from search.store.base import PointId, Store
-from workers.carrying import Carrier, read_state
-from workers.first_inputs import FirstInputs
-from workers.patience import NO_PATIENCE, Patience
-from workers.writing import DetectionItem, Writer, in_batches
+from workers.writing.dual_write import Carrier, read_state
+from workers.writing.first_inputs import FirstInputs
+from workers.writing.patience import NO_PATIENCE, Patience
+from workers.writing.writer import DetectionItem, Writer, in_batches
 
 __all__ = ["BATCH", "DetectionItem", "Pipeline"]
 

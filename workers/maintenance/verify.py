@@ -42,9 +42,9 @@ from search.schema import (
 from search.store.base import PointId
 from search.store.revisions import revisions_of
 from search.store.scrolling import scroll_all
-from workers.carrying import Carrier, is_carried, read_state
-from workers.pipeline import Pipeline
-from workers.writing import in_batches
+from workers.writing.dual_write import Carrier, is_carried, read_state
+from workers.writing.pipeline import Pipeline
+from workers.writing.writer import in_batches
 
 BATCH = 256
 YOUNG = timedelta(hours=1)

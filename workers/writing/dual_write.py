@@ -3,8 +3,9 @@
 A reindex under way is one stored point (`Reindexing`), which every writer reads after each write.
 What was written to the old model's collections is then *carried*: read there, encoded by the new
 model where its inputs changed, written to the new collections, and compared again until both say
-the same. The filler of `workers.reindex` carries everything, ingestion carries what it has just
-written; it is the same call, always from old to new, and it never deletes or decides anything else.
+the same. The filler of `workers.maintenance.reindex` carries everything, ingestion carries what it
+has just written; it is the same call, always from old to new, and it never deletes or decides
+anything else.
 
 Why nothing older can win, whoever overtakes whom. Let T be the moment of the last write to a
 point of the new collections, by writer A. After T, A reads the old collections and then the new

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from pydantic import SecretStr
 
 from common.errors import UnavailableError
-from workers.broker import redis_url
+from workers.redis_client import redis_url
 
 IO = "io"
 ENCODE = "encode"
@@ -26,7 +26,7 @@ SOFT_SHUTDOWN_S = 30.0
 def create_celery(
     url: SecretStr | None, visibility_timeout_s: float = 3600, tick_s: float = 5.0
 ) -> Celery:
-    """Return the application without tasks, which `workers.tasks.add_tasks` brings."""
+    """Return the application without tasks, which `workers.queue.tasks.add_tasks` brings."""
     app = Celery("chandra-search", broker=redis_url(url), set_as_current=False)
     app.conf.update(
         accept_content=["json"],
@@ -42,7 +42,7 @@ def create_celery(
         worker_prefetch_multiplier=1,
         worker_soft_shutdown_timeout=SOFT_SHUTDOWN_S,
         worker_hijack_root_logger=False,
-        broker_transport="workers.transport:Transport",
+        broker_transport="workers.queue.transport:Transport",
         broker_transport_options={"visibility_timeout": visibility_timeout_s},
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # a Redis that is away for a night comes back

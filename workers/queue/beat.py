@@ -21,9 +21,9 @@ from redis.lock import Lock
 
 from common.errors import InputError
 from search.api.logs import logger_of
-from workers.app import ENCODE, IO
-from workers.broker import redis_errors
 from workers.metrics import served
+from workers.queue.app import ENCODE, IO
+from workers.redis_client import redis_errors
 
 LOCK = "chandra-search:beat"
 LOCK_S = 15.0

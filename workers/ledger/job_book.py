@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 from common.errors import BudgetError, ChandraSearchError, UnavailableError
 from common.ports import Progress
-from workers.notes import Notes
-from workers.schedule import Job
+from workers.ledger.checkpoints import Notes
+from workers.ledger.schedule import Job
 from workers.settings import WorkerSettings
 
 Beat = Progress

@@ -11,15 +11,15 @@ from common.ports import Progress
 from common.records import point_id
 from search.schema import DETECTIONS, PAPERS
 from search.view import current_view
-from workers.archives import Citations, Match, Matcher
-from workers.feeds.cda import is_detection
-from workers.feeds.records import read_detection
-from workers.fetching import match_fields
-from workers.items import Item, State, after, is_item
-from workers.ledger import Ledger
-from workers.notes import is_value
-from workers.pipeline import Pipeline
-from workers.storing import Storer
+from workers.ledger.checkpoints import is_value
+from workers.ledger.items import Item, State, after, is_item
+from workers.ledger.ledger import Ledger
+from workers.steps.archive_ports import Citations, Match, Matcher
+from workers.steps.feeds.cda import is_detection
+from workers.steps.feeds.records import read_detection
+from workers.steps.fetch import match_fields
+from workers.steps.store import Storer
+from workers.writing.pipeline import Pipeline
 
 CHUNK = 1000
 CITATIONS = "citations"

@@ -26,11 +26,11 @@ from ingest.papers import read_papers
 from search.uploads import Job, Report, UploadFolder
 from search.uploads.folder import FILES, OUTCOMES, Notify, disk_errors
 from search.uploads.job import resume_outcomes, write_outcomes
-from workers.app import ENCODE, PREFIX, send_task
-from workers.jobs import retry_at
-from workers.pipeline import Pipeline
-from workers.schedule import INGEST
+from workers.ledger.job_book import retry_at
+from workers.ledger.schedule import INGEST
+from workers.queue.app import ENCODE, PREFIX, send_task
 from workers.settings import WorkerSettings
+from workers.writing.pipeline import Pipeline
 
 FEED = "uploads"
 """What stands for the feed of a step, in messages, logs and metrics."""

@@ -14,7 +14,7 @@ from qdrant_client import models
 from common.records import content_hash
 from search.store.base import Held
 from search.store.revisions import REVISION
-from workers.notes import as_time, is_value, log_id
+from workers.ledger.checkpoints import as_time, is_value, log_id
 
 
 class State(StrEnum):

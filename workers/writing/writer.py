@@ -27,7 +27,7 @@ from search.schema import (
 )
 from search.store.base import Held, Store
 from search.store.revisions import revisions_of
-from workers.moves import Moves
+from workers.writing.renamed_papers import Moves
 
 ROUNDS = 20
 """How often a point may be changed by others while it is being written."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from common.records import Refusal
-from workers.items import Entry
+from workers.ledger.items import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from redis.lock import Lock
 
 from common.errors import ChandraSearchError, UnavailableError
 from search.api.logs import logger_of
-from workers.app import ENCODE, IO, PREFIX, TICK, send_task
-from workers.broker import redis_errors
-from workers.schedule import INGEST
+from workers.ledger.schedule import INGEST
+from workers.queue.app import ENCODE, IO, PREFIX, TICK, send_task
+from workers.redis_client import redis_errors
 
 QUEUES = {
     "discover": IO,
@@ -40,7 +40,7 @@ _log = logger_of(__name__)
 
 
 class Steps(Protocol):
-    """What the tasks do; `workers.flow.Flow` does it."""
+    """What the tasks do; `workers.steps.flow.Flow` does it."""
 
     def due(self) -> Iterable[tuple[str, str]]:
         """Return step and feed of the jobs of the schedule that are due now."""

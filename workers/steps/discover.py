@@ -10,12 +10,12 @@ from qdrant_client import models
 from common.ports import Progress
 from common.records import point_id
 from search.schema import DETECTIONS
-from workers.feeds import Feed
-from workers.items import WORKABLE, Item, State, after, is_item
-from workers.ledger import CHUNK, Ledger
-from workers.notes import FeedState, is_value
-from workers.pipeline import Pipeline
+from workers.ledger.checkpoints import FeedState, is_value
+from workers.ledger.items import WORKABLE, Item, State, after, is_item
+from workers.ledger.ledger import CHUNK, Ledger
 from workers.settings import WorkerSettings
+from workers.steps.feeds import Feed
+from workers.writing.pipeline import Pipeline
 
 _log = logging.getLogger(__name__)
 

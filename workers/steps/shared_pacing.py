@@ -13,8 +13,8 @@ import redis
 
 from common.errors import BudgetError
 from ingest.archives.courtesy import PacedCourtesy
-from workers.broker import redis_errors
-from workers.notes import Notes
+from workers.ledger.checkpoints import Notes
+from workers.redis_client import redis_errors
 
 BLOCK = 20
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from common.records import Paper, Refusal
-from workers.feeds import Page, refused
-from workers.feeds.records import paper_record
-from workers.items import Entry
+from workers.ledger.items import Entry
+from workers.steps.feeds import Page, refused
+from workers.steps.feeds.records import paper_record
 
 BEGINNING = datetime(1999, 7, 23, tzinfo=UTC)
 """The launch of Chandra."""

@@ -1,9 +1,9 @@
 """A better model for a store that is in use: filled beside the live one, checked, then switched.
 
 Nothing here stops ingestion or questions. Ingestion writes to both models' collections until the
-reindex has ended, and `workers.carrying` says why neither overtakes the other. Questions go to the
-old collections until one request moves both aliases. Killed at any moment, the same command goes
-on: what is already there is compared and not encoded again.
+reindex has ended, and `workers.writing.dual_write` says why neither overtakes the other. Questions
+go to the old collections until one request moves both aliases. Killed at any moment, the same
+command goes on: what is already there is compared and not encoded again.
 """
 
 import time
@@ -31,8 +31,8 @@ from search.schema import (
 )
 from search.store.base import NearestQuery, Store
 from search.store.scrolling import scroll_all
-from workers.carrying import Carrier, Reindexing, forget_state, read_state, write_state
-from workers.writing import in_batches
+from workers.writing.dual_write import Carrier, Reindexing, forget_state, read_state, write_state
+from workers.writing.writer import in_batches
 
 BATCH = 256
 GRACE_S = 60.0

@@ -12,10 +12,10 @@ from itertools import takewhile
 from typing import Any, ClassVar, Protocol
 
 from common.records import Detection, Refusal
-from workers.feeds import Page, refused
-from workers.feeds.csc import Catalogue
-from workers.feeds.records import detection_record
-from workers.items import Entry, Item
+from workers.ledger.items import Entry, Item
+from workers.steps.feeds import Page, refused
+from workers.steps.feeds.csc import Catalogue
+from workers.steps.feeds.records import detection_record
 
 CATALOG = "cur"
 OVERLAP = timedelta(days=1)

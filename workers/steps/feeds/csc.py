@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from common.records import Detection, Refusal
-from workers.feeds import Page, refused
-from workers.feeds.records import detection_record
-from workers.items import Entry
+from workers.ledger.items import Entry
+from workers.steps.feeds import Page, refused
+from workers.steps.feeds.records import detection_record
 
 Key = tuple[int, int, int]
 

@@ -15,15 +15,15 @@ from ingest.archives.downloads import DownloadCache
 from ingest.archives.products import CSCProducts
 from ingest.archives.settings import ArchiveSettings
 from ingest.archives.simbad import Position, SimbadArchive
-from workers.archives import Archives, Match
-from workers.courtesy import Budgets, SharedCourtesy
-from workers.feeds import Feed
-from workers.feeds.ads import ADSFeed
-from workers.feeds.cda import CATALOG, CDAFeed
-from workers.feeds.csc import CSCFeed
+from workers.ledger.checkpoints import Notes
 from workers.metrics import StageMetrics
-from workers.notes import Notes
 from workers.settings import WorkerSettings
+from workers.steps.archive_ports import Archives, Match
+from workers.steps.feeds import Feed
+from workers.steps.feeds.ads import ADSFeed
+from workers.steps.feeds.cda import CATALOG, CDAFeed
+from workers.steps.feeds.csc import CSCFeed
+from workers.steps.shared_pacing import Budgets, SharedCourtesy
 
 RADIUS_ARCSEC = 3.0
 BIGQUERIES_A_DAY = 90

@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from workers.app import ENCODE
+from workers.queue.app import ENCODE
 
 
 def run_worker(

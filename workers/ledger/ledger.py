@@ -19,7 +19,8 @@ from common.errors import UnavailableError
 from search.schema import INGEST_LOG, INGEST_LOG_SCHEMA, Payload
 from search.store.base import Store, Written
 from search.store.scrolling import first_by, scroll_all
-from workers.items import (
+from workers.ledger.checkpoints import Notes, as_json, is_value
+from workers.ledger.items import (
     WORKABLE,
     Entry,
     Item,
@@ -35,7 +36,6 @@ from workers.items import (
     read_item,
     under_way,
 )
-from workers.notes import Notes, as_json, is_value
 
 CHUNK = 1000
 

@@ -1,0 +1,1 @@
+"""What is known of every work item, feed and job, in the store."""

@@ -1,0 +1,1 @@
+"""The steps of continuous ingestion: discover, fetch, store, refresh."""

@@ -1,0 +1,1 @@
+"""Records in, points in the store out."""
