@@ -11,8 +11,7 @@ from common.errors import InputError
 from search.app import open_store
 from search.schema import model_of
 from search.store.base import Store
-from workers.bootstrap import open_reindex
-from workers.maintenance.reindex import drop_old, incomplete, roll_back
+from workers.maintenance.reindex import drop_old, incomplete, open_reindex, roll_back
 from workers.writing.dual_write import read_state
 
 SHOWN = 20

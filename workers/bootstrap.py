@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
 from threading import Event
 
 import redis
@@ -18,10 +17,7 @@ from ingest.llm_summaries import OpenAISummarizer
 from ingest.settings import get_settings as ingest_settings
 from ingest.summaries import ExtractiveSummarizer
 from search.app import (
-    keep_bundle,
-    keep_calibration,
     keep_current_bundle,
-    load_encoder,
     load_encoder_of,
     load_model,
     open_store,
@@ -33,7 +29,6 @@ from search.store.base import Store
 from search.view import current_view
 from workers.ledger.checkpoints import Notes
 from workers.maintenance.backup import back_up
-from workers.maintenance.reindex import Reindex
 from workers.metrics import LedgerCollector, StageMetrics, served
 from workers.settings import WorkerSettings
 from workers.steps.flow import Chore, Flow
@@ -143,23 +138,6 @@ def _take_snapshot(store: Store, settings: SearchSettings, kept: int, progress: 
             f"cannot keep snapshots in {folder} ({exc.strerror}): make room, or check permissions"
         ) from exc
     return 1
-
-
-def open_reindex(store: Store, settings: SearchSettings, bundle: Path) -> Reindex:
-    """Return the change of an open store to another bundle; both are kept beside the store.
-
-    Raises
-    ------
-    BundleError
-        If the bundle is damaged, or that of the stored vectors, which ingestion needs meanwhile,
-        is neither kept there nor the one of the settings.
-    """
-    encoder = load_encoder(settings.model_copy(update={"bundle": bundle}))
-    keep_bundle(settings, bundle, encoder.model_id)
-    current = keep_current_bundle(store, settings)
-    if current not in (None, encoder.model_id):
-        keep_calibration(settings, str(current))
-    return Reindex(store, encoder)
 
 
 def open_summarizer(embedder: TextEmbedder, summaries: Summaries) -> Summarizer:

@@ -23,11 +23,10 @@ from search.schema import model_of
 from search.settings import SearchSettings
 from search.store.base import Store
 from search.store.lock import StoreLock
-from workers.bootstrap import open_reindex
 from workers.learning.files import draft_of, write_text, writing
 from workers.learning.plan import Plan, Wish, check_enough, only_simulated
 from workers.learning.work import DATASET, PLAN, Load, Train, Work
-from workers.maintenance.reindex import GRACE_S, drop_old
+from workers.maintenance.reindex import GRACE_S, drop_old, open_reindex
 from workers.writing.dual_write import read_state
 
 FOLDER = "learning"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,6 +20,7 @@ from qdrant_client import models
 from common.errors import InputError, NotFoundError, UnavailableError
 from common.ports import Encoder, Progress, no_progress
 from search import inputs, schema
+from search.app import keep_bundle, keep_calibration, keep_current_bundle, load_encoder
 from search.inputs import read_inputs
 from search.schema import (
     DETECTIONS,
@@ -29,6 +31,7 @@ from search.schema import (
     collection_of,
     model_of,
 )
+from search.settings import SearchSettings
 from search.store.base import NearestQuery, Store
 from search.store.scrolling import scroll_all
 from workers.writing.dual_write import Carrier, Reindexing, forget_state, read_state, write_state
@@ -245,6 +248,23 @@ class Reindex:
         encoded = self._encoder.encode_summaries(summaries)
         points = (UUID(str(record.id)) for record in records)
         return dict(zip(points, encoded.shared.tolist(), strict=True))
+
+
+def open_reindex(store: Store, settings: SearchSettings, bundle: Path) -> Reindex:
+    """Return the change of an open store to another bundle; both are kept beside the store.
+
+    Raises
+    ------
+    BundleError
+        If the bundle is damaged, or that of the stored vectors, which ingestion needs meanwhile,
+        is neither kept there nor the one of the settings.
+    """
+    encoder = load_encoder(settings.model_copy(update={"bundle": bundle}))
+    keep_bundle(settings, bundle, encoder.model_id)
+    current = keep_current_bundle(store, settings)
+    if current not in (None, encoder.model_id):
+        keep_calibration(settings, str(current))
+    return Reindex(store, encoder)
 
 
 def incomplete(store: Store) -> list[str]:
