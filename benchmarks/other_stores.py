@@ -31,8 +31,13 @@ from synthetic import (
     questions,
 )
 
-from search.filters import DetectionFilter, restriction
-from search.schema import DETECTION_FIELDS, DETECTION_LINKED, DETECTIONS, SHARED_SPECTRUM
+from search.collections.schema import (
+    DETECTION_FIELDS,
+    DETECTION_LINKED,
+    DETECTIONS,
+    SHARED_SPECTRUM,
+)
+from search.filters.filters import DetectionFilter, restriction
 from search.store.base import CollectionSchema, VectorField
 from search.store.embedded import EmbeddedStore
 

@@ -44,12 +44,12 @@ from common.ports import TextVectors
 from common.records import Detection, Summary, catalogue_key
 from common.variables import VARIABLE_NAMES
 from encoders.bundle import SHIPPED_BUNDLE
-from search import schema
 from search.api import create_api
 from search.app import build_services
-from search.filters import DetectionFilter, restriction
+from search.collections import schema
+from search.collections.schema import BOTH, DETECTIONS, SHARED_SPECTRUM, SHARED_TEXT, SPECTRUM, TEXT
+from search.filters.filters import DetectionFilter, restriction
 from search.results import Arrange
-from search.schema import BOTH, DETECTIONS, SHARED_SPECTRUM, SHARED_TEXT, SPECTRUM, TEXT
 from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
 

@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 from institute import Institute
 
-from search.schema import DETECTIONS
+from search.collections.schema import DETECTIONS
 
 mpl.use("agg")
 

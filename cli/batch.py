@@ -15,9 +15,9 @@ from cli.option_groups import Place, grouped
 from cli.output import track
 from cli.spectra import Reading
 from common.errors import ChandraSearchError, InputError, InvalidQueryError, NotFoundError
-from search.api.models import BatchQuestion, ExamplesQuestion, TextQuestion
+from search.api.request_models import BatchQuestion, ExamplesQuestion, TextQuestion
 from search.queries.questions import MAX_QUESTIONS, Question
-from search.rendering import documents
+from search.rendering import json_documents as documents
 from search.rendering.formats import Format, render
 from search.results import Page
 

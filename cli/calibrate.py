@@ -14,7 +14,7 @@ from common.calibration import Calibration, write_calibration
 from common.errors import InputError
 from ingest.simulate import simulate
 from search.app import open_store
-from search.representations import read_vectors
+from search.collections.stored_vectors import read_vectors
 
 N_BESIDE: Final = 4000
 _SEED: Final = 77_777  # of no training

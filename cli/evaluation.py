@@ -13,7 +13,7 @@ from common.errors import InputError
 from common.ports import Progress
 from common.representations import Representations
 from search.app import open_store
-from search.representations import read_vectors
+from search.collections.stored_vectors import read_vectors
 from search.settings import SearchSettings
 
 if TYPE_CHECKING:  # what it needs takes seconds to load, and --help can do without

@@ -14,7 +14,7 @@ from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import answers, errors, print_json, say, table_of
 from common.errors import NotFoundError, StoreLockedError
 from search.app import open_store, open_uploads
-from search.schema import INGEST_LOG
+from search.collections.schema import INGEST_LOG
 from search.settings import SearchSettings
 from workers.bootstrap import open_flow
 from workers.inprocess import drain

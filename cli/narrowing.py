@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from common.errors import InvalidQueryError
-from search.cone import Cone
-from search.filters import DetectionFilter, PaperFilter, read_ranges
+from search.filters.cone import Cone
+from search.filters.filters import DetectionFilter, PaperFilter, read_ranges
 from search.results import Target
 
 PANEL = "Narrowing down"

@@ -9,7 +9,7 @@ from cli.options import AsJson, DataDir, settings_for
 from cli.output import print_json, say, stages
 from common.errors import InputError
 from search.app import open_store
-from search.schema import model_of
+from search.collections.schema import model_of
 from search.store.base import Store
 from workers.maintenance.reindex import drop_old, incomplete, open_reindex, roll_back
 from workers.writing.dual_write import read_state

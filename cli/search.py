@@ -10,7 +10,7 @@ from cli.batch import batch
 from cli.narrowing import Narrowing
 from cli.option_groups import Arranging, LongPaging, Paging, Place, grouped
 from cli.spectra import Reading
-from search.cone import Cone
+from search.filters.cone import Cone
 from search.results import Ranking, Target
 
 app = typer.Typer(

@@ -19,7 +19,7 @@ from ingest.simulate import simulate
 from search.api.keys import require_keys_beyond_this_machine
 from search.api.logs import log_as_json
 from search.app import create_app, open_store, open_uploads
-from search.filters import DetectionFilter
+from search.filters.filters import DetectionFilter
 from search.rendering.formats import render, render_estimates
 from search.results import Arrange, Page, Target
 from search.services import Services

@@ -11,7 +11,7 @@ from cli.output import answers, print_json, say, stages, table_of
 from common.errors import NotFoundError
 from ingest.discover import find_spectra
 from search.app import open_store
-from search.schema import model_of
+from search.collections.schema import model_of
 from workers.bootstrap import build_pipeline
 from workers.maintenance.verify import Verified, Verifier
 

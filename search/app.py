@@ -17,25 +17,25 @@ from common.openai_api import OpenAIService
 from common.ports import Encoder
 from common.settings import get_settings as shared_settings
 from common.supervised_loop import SupervisedLoop
-from search import schema
 from search.api import Lifespan, create_api
+from search.collections import schema
+from search.collections.model_view import ModelView
+from search.collections.model_watch import WATCH_EVERY_S, ModelWatch
+from search.collections.store_format import check_format
 from search.describing.describe import Describer
 from search.describing.writing import OpenAIWriter
-from search.format import check_format
 from search.inference.classification import Classifier
 from search.inference.estimates import Estimator
 from search.inference.outliers import OutlierFinder
-from search.live import WATCH_EVERY_S, ModelWatch
 from search.service import SearchService
 from search.services import Services
 from search.settings import SearchSettings
 from search.store.base import Store
+from search.store.cluster_options import Placement
 from search.store.embedded import EmbeddedStore
-from search.store.placement import Placement
 from search.store.server import ServerStore
 from search.uploads import UploadFolder
 from search.uploads.folder import Notify
-from search.view import ModelView
 
 _log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from pydantic import Field, ValidationError
 
 from common.errors import ChandraSearchError, InvalidQueryError
 from common.variables import BY_NAME
-from search.cone import Cone
-from search.filters import DetectionFilter, PaperFilter
+from search.collections.schema import TOPIC_PROBABILITY
+from search.filters.cone import Cone
+from search.filters.filters import DetectionFilter, PaperFilter
 from search.results import Arrange, Estimate, Hit, Page, Target
-from search.schema import TOPIC_PROBABILITY
 from search.services import Services
 
 P = ParamSpec("P")

@@ -1,6 +1,7 @@
 """What a store can teach: its spectra with all texts about their sources, as a dataset.
 
-Vectors are not read: a model to come is trained on what the vectors were made of (`search.inputs`).
+Vectors are not read: a model to come is trained on what the vectors were made of
+(`search.collections.kept_inputs`).
 """
 
 from collections import Counter, defaultdict
@@ -17,11 +18,18 @@ from common.errors import NotFoundError
 from common.ports import Progress, no_progress
 from common.records import Detection, Summary
 from common.variables import VARIABLE_NAMES
-from search.inputs import SPECTRA, Inputs, read_inputs
-from search.schema import DETECTIONS, PAPERS, TOPIC_PROBABILITY, WITHDRAWN, Payload, stored_summary
+from search.collections.kept_inputs import SPECTRA, Inputs, read_inputs
+from search.collections.schema import (
+    DETECTIONS,
+    PAPERS,
+    TOPIC_PROBABILITY,
+    WITHDRAWN,
+    Payload,
+    stored_summary,
+)
 from search.sources import is_to_judge_by, label_of
 from search.store.base import Store
-from search.store.scrolling import PAGE, scroll_all
+from search.store.scroll import PAGE, scroll_all
 
 NAME = "the store"
 

@@ -12,14 +12,14 @@ from qdrant_client import models
 from common.errors import InvalidQueryError
 from common.ports import Encoder
 from common.records import content_hash
-from search import filters
-from search.cone import Cone
-from search.filters import DetectionFilter, PaperFilter, restriction
+from search.collections.schema import DETECTIONS, PAPERS, SHARED_SPECTRUM, SPECTRUM
+from search.filters import filters
+from search.filters.cone import Cone
+from search.filters.filters import DetectionFilter, PaperFilter, restriction
 from search.queries import literature, lookup, nearest, regions
 from search.queries.pages import MAX_LIMIT, PLAIN, Cursor, check_arrange, check_limit, cursor_of
 from search.queries.questions import Asked, Asker, Filter, Question, check_filter_kind
 from search.results import Arrange, Hit, Page, Ranking, Status, Subject, Target
-from search.schema import DETECTIONS, PAPERS, SHARED_SPECTRUM, SPECTRUM
 from search.store.base import HybridQuery, NearestQuery, Store
 
 MOST_VALUES = MAX_LIMIT

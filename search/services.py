@@ -19,7 +19,7 @@ class Services:
     """What an interface asks, over one store.
 
     ``store`` is the store itself, whose aliases may name another model by now; all the others ask
-    a view of it that keeps to one (`search.view`).
+    a view of it that keeps to one (`search.collections.model_view`).
     """
 
     store: Store

@@ -1,7 +1,7 @@
 """What a store can tell of a detection's source, and whether anything may be learnt from it."""
 
 from common.dataset import USE
-from search.schema import Payload
+from search.collections.schema import Payload
 
 
 def is_to_judge_by(payload: Payload) -> bool:

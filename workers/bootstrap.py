@@ -23,10 +23,10 @@ from search.app import (
     open_store,
     open_uploads,
 )
+from search.collections.model_view import current_view
 from search.inference.outliers import OutlierFinder
 from search.settings import SearchSettings
 from search.store.base import Store
-from search.view import current_view
 from workers.ledger.checkpoints import Notes
 from workers.maintenance.backup import back_up
 from workers.metrics import LedgerCollector, StageMetrics, served

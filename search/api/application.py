@@ -7,8 +7,8 @@ from importlib.metadata import version
 from fastapi import APIRouter, FastAPI
 
 from search.api.errors import add_error_handlers
+from search.api.middleware import add_safety
 from search.api.routes import router
-from search.api.safety import add_safety
 from search.services import Services
 from search.settings import SearchSettings
 from search.uploads import UploadFolder

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
 
-from search.api.answers import Reply, ReplyDep
+from search.api.content_negotiation import Reply, ReplyDep
 from search.api.errors import Problem
-from search.api.strict import StrictRoute
+from search.api.json_body import StrictRoute
 from search.services import Services
 
 __all__ = ["Bibcode", "Identifier", "Reply", "ReplyDep", "ServicesDep", "router_of"]

@@ -23,9 +23,9 @@ from common.errors import (
     NotFoundError,
     UnavailableError,
 )
-from search.api.limits import NO_SNIFFING
 from search.api.logs import REQUEST_ID, request_id_of
-from search.api.models import PARAMETERS
+from search.api.request_models import PARAMETERS
+from search.api.size_limits import NO_SNIFFING
 from search.rendering.votables import MEDIA_TYPE, error_votable
 
 STATUS: dict[type[ChandraSearchError], HTTPStatus] = {

@@ -21,7 +21,7 @@ from common.supervised_loop import SupervisedLoop
 from search.api.dependencies import router_of
 from search.api.logs import route_of
 from search.api.threads import PROBES
-from search.schema import DETECTIONS, PAPERS
+from search.collections.schema import DETECTIONS, PAPERS
 from search.store.base import Store
 
 LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

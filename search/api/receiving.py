@@ -15,7 +15,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
 from common.errors import NotFoundError
-from search.api.models_ingest import MAX_FILES, IngestForm, Received
+from search.api.upload_models import MAX_FILES, IngestForm, Received
 from search.uploads import Draft, UploadFolder, harmless_name
 from search.uploads.folder import disk_errors
 

@@ -5,11 +5,12 @@ from typing import Final, Protocol
 
 from common.errors import InputError, NotFoundError, UnavailableError
 from common.ports import MIN_TOPIC
+from search.collections.schema import PAPERS, SHARED_SPECTRUM, SHARED_TEXT, TOPIC_PROBABILITY
 from search.describing.claims import objection
 from search.describing.evidence import Evidence, gather
 from search.describing.template import Section, template
 from search.describing.writing import TOPICS, Writer
-from search.filters import PaperFilter
+from search.filters.filters import PaperFilter
 from search.results import (
     Arrange,
     Classification,
@@ -20,7 +21,6 @@ from search.results import (
     Statement,
     Subject,
 )
-from search.schema import PAPERS, SHARED_SPECTRUM, SHARED_TEXT, TOPIC_PROBABILITY
 from search.service import SearchService
 
 N_NEIGHBOURS: Final = 3

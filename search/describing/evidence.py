@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from common.variables import BY_NAME
+from search.collections.schema import TOPIC_PROBABILITY
 from search.inference.physics import checks_of
 from search.results import (
     Check,
@@ -19,7 +20,6 @@ from search.results import (
     Reference,
     Subject,
 )
-from search.schema import TOPIC_PROBABILITY
 
 Kind = Literal["measured", "estimate", "class", "neighbour", "paper", "check"]
 

@@ -7,7 +7,8 @@ from qdrant_client import models
 
 from common.calibration import Calibration, ClassRule
 from common.estimation import vote
-from search.filters import DetectionFilter
+from search.collections.schema import SHARED_SPECTRUM, SPECTRUM
+from search.filters.filters import DetectionFilter
 from search.inference.neighbourhood import (
     NO_CALIBRATION,
     OUTSIDE_NOTE,
@@ -20,7 +21,6 @@ from search.inference.neighbourhood import (
     unless_empty,
 )
 from search.results import Classification, ClassProbability, Neighbour, Subject
-from search.schema import SHARED_SPECTRUM, SPECTRUM
 from search.store.base import Store
 
 K = 20

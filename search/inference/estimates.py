@@ -11,7 +11,8 @@ from common.calibration import LEVELS, Calibration, RuleSet, VariableRule
 from common.errors import InvalidQueryError
 from common.estimation import AVERAGES, SPREAD_NEIGHBOURS, average, spread
 from common.variables import BY_NAME, VARIABLE_NAMES
-from search.filters import DetectionFilter
+from search.collections.schema import SHARED_SPECTRUM, SPECTRUM
+from search.filters.filters import DetectionFilter
 from search.inference.neighbourhood import (
     NO_CALIBRATION,
     OUTSIDE_NOTE,
@@ -25,7 +26,6 @@ from search.inference.neighbourhood import (
     unless_empty,
 )
 from search.results import Estimate, Estimates, Neighbour, Subject
-from search.schema import SHARED_SPECTRUM, SPECTRUM
 from search.store.base import Store
 
 FloatArray = npt.NDArray[np.float64]

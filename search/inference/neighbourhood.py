@@ -12,9 +12,9 @@ from qdrant_client import models
 from common.calibration import OUTSIDE, Calibration, RuleSet
 from common.errors import InvalidQueryError
 from common.estimation import distances
-from search.filters import DetectionFilter, restriction
+from search.collections.schema import BOTH, DETECTIONS, SHARED_SPECTRUM, SHARED_TEXT, SPECTRUM, TEXT
+from search.filters.filters import DetectionFilter, restriction
 from search.results import Subject
-from search.schema import BOTH, DETECTIONS, SHARED_SPECTRUM, SHARED_TEXT, SPECTRUM, TEXT
 from search.store.base import NearestQuery, Store
 
 FloatArray = npt.NDArray[np.float64]

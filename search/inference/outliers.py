@@ -14,14 +14,21 @@ from qdrant_client import models
 from common.errors import InvalidQueryError, NotFoundError
 from common.ports import Float32Array, Progress, no_progress
 from common.variables import VARIABLE_NAMES
-from search.filters import DetectionFilter, restriction
+from search.collections.schema import (
+    BOTH,
+    DETECTIONS,
+    OUTLIER_FIELDS,
+    SHARED_SPECTRUM,
+    Payload,
+    named_vectors,
+)
+from search.collections.stored_vectors import ENOUGH_SOURCES
+from search.filters.filters import DetectionFilter, restriction
 from search.inference.physics import checks_of, verdict_of
 from search.queries import lookup
-from search.representations import ENOUGH_SOURCES
 from search.results import Deviation, Hit, Outlier, OutlierReport
-from search.schema import BOTH, DETECTIONS, OUTLIER_FIELDS, SHARED_SPECTRUM, Payload, named_vectors
 from search.store.base import NearestQuery, PointId, Store
-from search.store.scrolling import PAGE, first_by, scroll_all
+from search.store.scroll import PAGE, first_by, scroll_all
 
 FloatArray = npt.NDArray[np.float64]
 

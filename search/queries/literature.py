@@ -7,11 +7,11 @@ from uuid import UUID
 from qdrant_client import models
 
 from common.errors import InvalidQueryError
+from search.collections.schema import BM25, PAPERS
 from search.queries.highlights import highlight
 from search.queries.pages import Cursor, cursor_of, mark
 from search.queries.questions import Asked
 from search.results import Hit, Page
-from search.schema import BM25, PAPERS
 from search.store.base import HybridQuery, NearestQuery, Store
 from search.store.keywords import keywords_of_question
 

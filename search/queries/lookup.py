@@ -9,8 +9,8 @@ from qdrant_client import models
 
 from common.errors import InvalidQueryError, NotFoundError
 from common.records import point_id, spectrum_hash
+from search.collections.schema import DETECTIONS, PAPERS, named_vectors
 from search.results import Subject
-from search.schema import DETECTIONS, PAPERS, named_vectors
 from search.store.base import Store, WithVectors
 
 FloatArray = npt.NDArray[np.float64]

@@ -7,11 +7,11 @@ from uuid import UUID
 from qdrant_client import models
 
 from common.errors import InvalidQueryError
+from search.collections.schema import DETECTIONS
 from search.queries.lookup import any_of, is_flag
 from search.queries.pages import Cursor, Place, after, cursor_of
 from search.queries.questions import Asked
 from search.results import Hit, Page
-from search.schema import DETECTIONS
 from search.store.base import MAX_DIVERSE, NearestQuery, Store
 from search.store.base import MAX_LIMIT as MAX_DEPTH
 

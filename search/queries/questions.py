@@ -15,12 +15,7 @@ from common.binning import N_BINS
 from common.errors import ChandraSearchError, InvalidQueryError, InvalidSpectrumError
 from common.ports import Encoder, Float32Array, Vectors
 from common.records import Summary, content_hash
-from search.filters import DetectionFilter, PaperFilter, restriction
-from search.queries.lookup import find, no_vectors, same_source
-from search.queries.pages import PLAIN, check_arrange
-from search.queries.topic import by_default, left_out
-from search.results import Arrange, Ranking, Target
-from search.schema import (
+from search.collections.schema import (
     DETECTIONS,
     PAPERS,
     SHARED,
@@ -29,6 +24,11 @@ from search.schema import (
     TEXT,
     named_vectors,
 )
+from search.filters.filters import DetectionFilter, PaperFilter, restriction
+from search.queries.lookup import find, no_vectors, same_source
+from search.queries.pages import PLAIN, check_arrange
+from search.queries.topic import by_default, left_out
+from search.results import Arrange, Ranking, Target
 from search.store.base import Store
 
 Filter = DetectionFilter | PaperFilter

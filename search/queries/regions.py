@@ -10,18 +10,18 @@ from qdrant_client import models
 
 from common.errors import InvalidQueryError
 from common.records import content_hash
-from search.cone import Cone
-from search.filters import DetectionFilter, PaperFilter, restriction
+from search.collections.schema import DETECTIONS, PAPERS, TOPIC_PROBABILITY
+from search.filters.cone import Cone
+from search.filters.filters import DetectionFilter, PaperFilter, restriction
 from search.queries.lookup import any_of
 from search.queries.nearest import as_hit
 from search.queries.pages import Cursor, Place, check_arrange, check_limit, cursor_of, cut
 from search.queries.rings import nearest_places
 from search.queries.topic import by_default, is_left_out
 from search.results import Arrange, Hit, Page
-from search.schema import DETECTIONS, PAPERS, TOPIC_PROBABILITY
 from search.store.base import MAX_LIMIT as MOST_IN_CONE
 from search.store.base import Store
-from search.store.scrolling import scroll_all
+from search.store.scroll import scroll_all
 
 MOST_FOR_PAPERS = 10_000
 """Detections of a region whose papers are looked up."""

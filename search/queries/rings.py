@@ -15,9 +15,9 @@ from uuid import UUID
 import numpy as np
 from qdrant_client import models
 
-from search.cone import PLACE, ROUNDING_DEG, Cone, ring, separation_deg
+from search.collections.schema import DETECTIONS
+from search.filters.cone import PLACE, ROUNDING_DEG, Cone, ring, separation_deg
 from search.queries.pages import Place
-from search.schema import DETECTIONS
 from search.store.base import MAX_LIMIT, Store
 
 SAMPLE = 1000

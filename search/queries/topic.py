@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from qdrant_client import models
 
 from common.ports import MIN_TOPIC
-from search.filters import DetectionFilter, PaperFilter
-from search.schema import TOPIC_PROBABILITY
+from search.collections.schema import TOPIC_PROBABILITY
+from search.filters.filters import DetectionFilter, PaperFilter
 
 FilterT = TypeVar("FilterT", DetectionFilter | PaperFilter | None, PaperFilter | None)
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from common.variables import BY_NAME, VARIABLES
-from search.rendering.tables import Cell, Column, clean
+from search.collections.schema import TOPIC_PROBABILITY
+from search.rendering.table import Cell, Column, clean
 from search.results import Hit, Target
-from search.schema import TOPIC_PROBABILITY
 
 SIMULATED = "simulated, not observed"
 UNRANKED = "no spectrum yet, they fit the filter and are not ranked"

@@ -14,7 +14,9 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from search.rendering import documents, sheets, terminal
+from search.rendering import answer_tables as sheets
+from search.rendering import json_documents as documents
+from search.rendering import terminal
 from search.rendering.columns import (
     columns_of,
     kind_of,
@@ -22,7 +24,7 @@ from search.rendering.columns import (
     remarks_on,
     row_of,
 )
-from search.rendering.tables import Sheet, to_text
+from search.rendering.table import Sheet, to_text
 from search.rendering.votables import to_votable
 from search.results import (
     Classification,

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from common.variables import BY_NAME
-from search.rendering import sheets
-from search.rendering.tables import clean
+from search.collections.schema import TOPIC_PROBABILITY
+from search.rendering import answer_tables as sheets
+from search.rendering.table import clean
 from search.results import (
     Classification,
     ClassProbability,
@@ -21,7 +22,6 @@ from search.results import (
     OutlierReport,
     Target,
 )
-from search.schema import TOPIC_PROBABILITY
 
 Form = Mapping[str, str]
 """Columns, and how their values are written; ``{}`` is text, everything else stands right."""

@@ -8,7 +8,7 @@ one byte beyond its buffer when a row fills it exactly, which ends the process n
 from collections.abc import Iterable, Mapping, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
-from search.rendering.tables import Cell, Column, Sheet, clean
+from search.rendering.table import Cell, Column, Sheet, clean
 
 MEDIA_TYPE = "application/x-votable+xml"
 

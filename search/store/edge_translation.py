@@ -14,7 +14,6 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from common.errors import InputError
-from search.store.answers import fusion_limit
 from search.store.base import (
     ACORN_BELOW,
     HNSW_EF,
@@ -26,7 +25,8 @@ from search.store.base import (
     NearestQuery,
     PointId,
 )
-from search.store.checks import check_field, check_hybrid, check_query, parse_id
+from search.store.result_order import fusion_limit
+from search.store.validation import check_field, check_hybrid, check_query, parse_id
 
 FULL_SCAN_KB = 10_000  # Qdrant's own default, which Edge wants to be told
 

@@ -9,7 +9,6 @@ from uuid import UUID
 import qdrant_edge as edge
 from qdrant_client import models
 
-from search.store.answers import facet_counts, in_order, ranked, unmarked
 from search.store.base import (
     CollectionSchema,
     Held,
@@ -23,7 +22,6 @@ from search.store.base import (
     WithVectors,
     Written,
 )
-from search.store.checks import check_filter, check_limit, check_payloads, check_points, parse_id
 from search.store.edge_translation import (
     from_id,
     from_record,
@@ -33,8 +31,16 @@ from search.store.edge_translation import (
     to_point,
     to_query,
 )
+from search.store.result_order import facet_counts, in_order, ranked, unmarked
 from search.store.revisions import REVISION, Stamp, by_text, held
 from search.store.shards import Shard, Shards, edge_errors
+from search.store.validation import (
+    check_filter,
+    check_limit,
+    check_payloads,
+    check_points,
+    parse_id,
+)
 
 
 class EmbeddedStore:

@@ -12,7 +12,6 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from common.errors import InputError, InvalidQueryError, NotFoundError
-from search.store.answers import facet_counts, in_order, ranked, unmarked
 from search.store.base import (
     HNSW_EF_CONSTRUCT,
     HNSW_M,
@@ -28,7 +27,14 @@ from search.store.base import (
     WithVectors,
     Written,
 )
-from search.store.checks import (
+from search.store.cluster_options import Placement
+from search.store.result_order import facet_counts, in_order, ranked, unmarked
+from search.store.revisions import Stamp, by_text
+from search.store.server_errors import server_errors
+from search.store.server_snapshots import ServerSnapshots
+from search.store.server_translation import stored_schema, to_index, to_request
+from search.store.server_writes import ORDERING, GuardedWrites, until_acknowledged
+from search.store.validation import (
     check_filter,
     check_indexed,
     check_limit,
@@ -39,12 +45,6 @@ from search.store.checks import (
     parse_id,
     tell_of_upgrade,
 )
-from search.store.placement import Placement
-from search.store.revisions import Stamp, by_text
-from search.store.server_errors import server_errors
-from search.store.server_snapshots import ServerSnapshots
-from search.store.server_translation import stored_schema, to_index, to_request
-from search.store.server_writes import ORDERING, GuardedWrites, until_acknowledged
 
 DEFAULT_PLACEMENT = Placement()
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from qdrant_client import models
 
-from search.store.answers import fusion_limit
 from search.store.base import (
     ACORN_BELOW,
     HNSW_EF,
@@ -14,7 +13,8 @@ from search.store.base import (
     NearestQuery,
     VectorField,
 )
-from search.store.checks import check_hybrid, check_query
+from search.store.result_order import fusion_limit
+from search.store.validation import check_hybrid, check_query
 
 OVERSAMPLING = 2.0
 """How many times more candidates are compared whole than are asked for."""

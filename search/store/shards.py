@@ -14,11 +14,11 @@ import qdrant_edge as edge
 
 from common.errors import InputError, InvalidQueryError, NotFoundError, UnavailableError
 from search.store.base import CollectionSchema
-from search.store.checks import check_name, check_vectors, tell_of_upgrade
 from search.store.edge_translation import to_config, to_index
-from search.store.folders import pack, unpack
 from search.store.lock import StoreLock
 from search.store.manifest import read_aliases, read_schema, write_aliases, write_schema
+from search.store.tar_file import pack, unpack
+from search.store.validation import check_name, check_vectors, tell_of_upgrade
 
 _SCHEMA_FILE = "collection.json"
 _FLUSH_EVERY = 20_000  # points; those not flushed are replayed from the log at the next start

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from common.errors import InputError, InvalidQueryError, NotFoundError, UnavailableError
 from common.variables import VARIABLE_NAMES
-from search.cone import Cone
+from search.filters.cone import Cone
 from search.rendering.columns import (
     DETECTION_COLUMNS,
     ID,
@@ -25,7 +25,7 @@ from search.rendering.columns import (
     remarks_on,
     row_of,
 )
-from search.rendering.tables import Column, Sheet
+from search.rendering.table import Column, Sheet
 from search.rendering.votables import MEDIA_TYPE, error_votable, to_votable
 from search.results import Hit
 from search.service import SearchService

@@ -10,9 +10,9 @@ from qdrant_client import models
 
 from common.records import Detection, catalogue_key
 from common.source_class import normalise
-from search.cone import Cone, with_exact_cones
-from search.filters import DetectionFilter
-from search.schema import DETECTION_FIELDS, detection_payload
+from search.collections.schema import DETECTION_FIELDS, detection_payload
+from search.filters.cone import Cone, with_exact_cones
+from search.filters.filters import DetectionFilter
 from search.store.base import CollectionSchema, VectorField
 
 N = 20_000

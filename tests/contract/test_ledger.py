@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from qdrant_client import models
 
-from search.schema import INGEST_LOG
+from search.collections.schema import INGEST_LOG
 from workers.ledger.items import Entry, State, all_of, is_item
 from workers.ledger.ledger import ALONE_AFTER, Ledger
 

@@ -8,7 +8,7 @@ from qdrant_rest.examples import INDEXES, VECTORS, field, ids, point
 
 from common.errors import InvalidQueryError
 from search.store.base import CollectionSchema
-from search.store.scrolling import first_by
+from search.store.scroll import first_by
 
 N = 30
 NAMES = [str(UUID(int=7919 * (row + 1) ** 5)) for row in range(N)]  # in the order of their ids

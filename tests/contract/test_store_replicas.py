@@ -13,9 +13,15 @@ from qdrant_rest.process import running
 
 from common.errors import UnavailableError
 from common.records import Paper, Summary
-from search.inputs import SCHEMA as SCHEMA_OF_INPUTS
-from search.inputs import SPECTRA, hashes_kept, keep_inputs, read_inputs, summary_inputs
-from search.schema import INGEST_LOG, PAPERS
+from search.collections.kept_inputs import SCHEMA as SCHEMA_OF_INPUTS
+from search.collections.kept_inputs import (
+    SPECTRA,
+    hashes_kept,
+    keep_inputs,
+    read_inputs,
+    summary_inputs,
+)
+from search.collections.schema import INGEST_LOG, PAPERS
 from search.store import server_writes
 from search.store.revisions import GENERATION, REVISION, revisions_of
 from search.store.server import ServerStore

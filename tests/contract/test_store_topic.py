@@ -6,8 +6,8 @@ from fake_encoder import FakeEncoder
 from qdrant_client import models
 
 from common.ports import MIN_TOPIC
-from search import schema
-from search.filters import PaperFilter
+from search.collections import schema
+from search.filters.filters import PaperFilter
 from search.queries.topic import left_out
 
 TOPICS = {1: 0.02, 2: MIN_TOPIC, 3: 0.98, 4: None, 5: MIN_TOPIC - 0.0001}

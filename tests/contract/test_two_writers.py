@@ -12,8 +12,16 @@ from fake_encoder import FakeEncoder
 
 from common.binning import BIN_EDGES_KEV
 from common.records import Detection, Paper, Spectrum, Summary, catalogue_key
-from search.inputs import read_inputs
-from search.schema import BOTH, DETECTIONS, PAPERS, SHARED, SHARED_SPECTRUM, SHARED_TEXT, WITHDRAWN
+from search.collections.kept_inputs import read_inputs
+from search.collections.schema import (
+    BOTH,
+    DETECTIONS,
+    PAPERS,
+    SHARED,
+    SHARED_SPECTRUM,
+    SHARED_TEXT,
+    WITHDRAWN,
+)
 from workers.writing.pipeline import DetectionItem, Pipeline
 
 REAL = ["server"] if os.environ.get("CHANDRA_QDRANT_URL") else []

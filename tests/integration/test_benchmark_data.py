@@ -11,7 +11,7 @@ from encoders.bundle import SHIPPED_BUNDLE, load
 from encoders.evaluation.evaluate import evaluate
 from encoders.evaluation.representations import represent
 from ingest.dataset import read_dataset
-from search import schema
+from search.collections import schema
 from search.inference.estimates import Estimator
 from search.results import Subject
 from search.store.embedded import EmbeddedStore

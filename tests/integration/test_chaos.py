@@ -14,7 +14,7 @@ from institute import Institute
 from two_models import BetterEncoder, differences, open_pipeline
 from world import bibcode_of, key_of, match_of, nature, number_at, place_of
 
-from search.schema import DETECTIONS, PAPERS, model_of
+from search.collections.schema import DETECTIONS, PAPERS, model_of
 from workers.ledger.items import State
 from workers.maintenance.reindex import drop_old
 from workers.maintenance.verify import Verifier

@@ -30,7 +30,7 @@ from small_store import (
 from chandra_client import Client, NotFoundError, RefusedError, UnauthorizedError
 from search.api import create_api
 from search.app import build_services
-from search.schema import DETECTIONS
+from search.collections.schema import DETECTIONS
 from search.settings import SearchSettings
 
 pytestmark = pytest.mark.integration

@@ -8,8 +8,8 @@ from fake_encoder import FakeEncoder
 from institute import Institute
 from world import bibcode_of, key_of, nature
 
-from search.filters import DetectionFilter
-from search.schema import DETECTIONS, PAPERS
+from search.collections.schema import DETECTIONS, PAPERS
+from search.filters.filters import DetectionFilter
 from search.service import SearchService
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -15,7 +15,7 @@ from small_store import AGN, SmallStore
 from upload_requests import folder_of
 
 from search.api import create_api
-from search.schema import DETECTIONS
+from search.collections.schema import DETECTIONS
 from search.settings import SearchSettings
 
 CHECKS = (

@@ -15,7 +15,7 @@ from two_models import simulate as simulated
 
 from search import app as composition
 from search.app import build_services, create_app
-from search.schema import DETECTIONS, model_of
+from search.collections.schema import DETECTIONS, model_of
 from search.settings import SearchSettings
 from search.store.server import ServerStore
 from workers.maintenance.backup import back_up, restore

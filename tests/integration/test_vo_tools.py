@@ -20,8 +20,8 @@ from small_store import AGN, QUESTION, SmallStore, detection
 from vo_answers import ANSWERS
 
 from common.variables import VARIABLES
-from search import schema
 from search.api import create_api
+from search.collections import schema
 from search.rendering.formats import render
 from search.settings import SearchSettings
 

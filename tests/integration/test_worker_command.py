@@ -8,7 +8,7 @@ from command import COMMAND, run
 from institute import Institute
 from world import key_of
 
-from search.schema import DETECTIONS
+from search.collections.schema import DETECTIONS
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

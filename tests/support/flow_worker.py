@@ -24,7 +24,7 @@ from common.records import Summary
 from ingest.archives.settings import get_settings as archive_settings
 from search.api.logs import log_as_json, logger_of
 from search.app import load_encoder, open_store, open_uploads
-from search.schema import model_of
+from search.collections.schema import model_of
 from search.settings import get_settings as search_settings
 from workers.inprocess import Scheduler
 from workers.ledger.checkpoints import Notes

@@ -8,7 +8,7 @@ from redis_server import RedisServer
 from worker_processes import Processes, until
 from world import World
 
-from search.store.scrolling import scroll_all
+from search.store.scroll import scroll_all
 from search.store.server import ServerStore
 from workers.ledger.checkpoints import is_value
 from workers.ledger.items import all_of, is_item, under_way

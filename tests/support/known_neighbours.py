@@ -6,7 +6,7 @@ from qdrant_client import models
 
 from common.calibration import Calibration, ClassRule, Origin, RuleSet, VariableRule
 from common.records import point_id
-from search import schema
+from search.collections import schema
 from search.results import Subject
 from search.store.embedded import EmbeddedStore
 

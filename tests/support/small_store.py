@@ -8,7 +8,7 @@ from qdrant_client import models
 
 from common.binning import BIN_EDGES_KEV, N_BINS
 from common.records import Detection, Paper, Spectrum, Summary, catalogue_key
-from search import schema
+from search.collections import schema
 from search.service import SearchService
 from search.store.embedded import EmbeddedStore
 

@@ -9,7 +9,7 @@ from qdrant_client import models
 from small_store import paper_point
 
 from common.records import Detection, Paper, Summary
-from search import schema
+from search.collections import schema
 from search.service import SearchService
 from search.store.embedded import EmbeddedStore
 

@@ -6,8 +6,8 @@ from threading import Thread
 from fake_encoder import FakeEncoder
 
 from ingest import simulate as simulation
-from search.schema import DETECTIONS, PAPERS, collection_of
-from search.store.scrolling import scroll_all
+from search.collections.schema import DETECTIONS, PAPERS, collection_of
+from search.store.scroll import scroll_all
 from workers.writing.dual_write import is_carried
 from workers.writing.pipeline import Pipeline
 

@@ -32,7 +32,7 @@ def test_wheel_holds_the_rooms_their_data_files_and_nothing_else(repository, tmp
         "ingest/simulation/phrases.toml",
         "ingest/simulation/phrases_classes.toml",
         "ingest/simulation/phrases_kinds.toml",
-        "search/where.lark",
+        "search/filters/where.lark",
         "encoders/bundles/simulated/model.json",
         "encoders/bundles/simulated/weights.safetensors",
     } <= set(names)

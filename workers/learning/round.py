@@ -18,8 +18,8 @@ from common.ports import Progress, no_progress
 from ingest.dataset import write_dataset
 from ingest.mixing import default_share
 from search.app import keep_bundle, keep_current_bundle, kept_bundle
+from search.collections.schema import model_of
 from search.pairs import stored_pairs
-from search.schema import model_of
 from search.settings import SearchSettings
 from search.store.base import Store
 from search.store.lock import StoreLock

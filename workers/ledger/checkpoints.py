@@ -14,10 +14,10 @@ from uuid import UUID, uuid5
 from qdrant_client import models
 
 from common.records import POINT_NAMESPACE
-from search.schema import INGEST_LOG, Payload
+from search.collections.schema import INGEST_LOG, Payload
 from search.store.base import Store
 from search.store.revisions import REVISION, revisions_of
-from search.store.scrolling import scroll_all
+from search.store.scroll import scroll_all
 
 
 @dataclass(frozen=True, slots=True)

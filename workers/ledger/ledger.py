@@ -16,9 +16,9 @@ from uuid import UUID
 from qdrant_client import models
 
 from common.errors import UnavailableError
-from search.schema import INGEST_LOG, INGEST_LOG_SCHEMA, Payload
+from search.collections.schema import INGEST_LOG, INGEST_LOG_SCHEMA, Payload
 from search.store.base import Store, Written
-from search.store.scrolling import first_by, scroll_all
+from search.store.scroll import first_by, scroll_all
 from workers.ledger.checkpoints import Notes, as_json, is_value
 from workers.ledger.items import (
     WORKABLE,

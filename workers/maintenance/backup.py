@@ -29,10 +29,10 @@ from typing import Any
 from common.calibration import CALIBRATION
 from common.errors import InputError, NotFoundError, UnavailableError
 from common.ports import Progress, no_progress
-from search.inputs import SPECTRA
-from search.schema import DETECTIONS, PAPERS
+from search.collections.kept_inputs import SPECTRA
+from search.collections.schema import DETECTIONS, PAPERS
 from search.store.base import Store
-from search.store.checks import check_name
+from search.store.validation import check_name
 
 FORMAT = 1
 """Raised when a backup can no longer be read by code that knows the number before."""

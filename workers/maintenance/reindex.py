@@ -19,10 +19,11 @@ from qdrant_client import models
 
 from common.errors import InputError, NotFoundError, UnavailableError
 from common.ports import Encoder, Progress, no_progress
-from search import inputs, schema
 from search.app import keep_bundle, keep_calibration, keep_current_bundle, load_encoder
-from search.inputs import read_inputs
-from search.schema import (
+from search.collections import kept_inputs as inputs
+from search.collections import schema
+from search.collections.kept_inputs import read_inputs
+from search.collections.schema import (
     DETECTIONS,
     PAPERS,
     SHARED,
@@ -33,7 +34,7 @@ from search.schema import (
 )
 from search.settings import SearchSettings
 from search.store.base import NearestQuery, Store
-from search.store.scrolling import scroll_all
+from search.store.scroll import scroll_all
 from workers.writing.dual_write import Carrier, Reindexing, forget_state, read_state, write_state
 from workers.writing.writer import in_batches
 

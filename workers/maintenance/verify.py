@@ -19,7 +19,7 @@ from common.errors import InputError, NotFoundError
 from common.ports import Progress, no_progress
 from common.records import point_id
 from ingest.discover import read_observed
-from search.inputs import (
+from search.collections.kept_inputs import (
     NOTHING,
     SPECTRA,
     Inputs,
@@ -28,7 +28,7 @@ from search.inputs import (
     spectrum_inputs,
     written_at,
 )
-from search.schema import (
+from search.collections.schema import (
     BM25,
     DETECTIONS,
     PAPERS,
@@ -41,7 +41,7 @@ from search.schema import (
 )
 from search.store.base import PointId
 from search.store.revisions import revisions_of
-from search.store.scrolling import scroll_all
+from search.store.scroll import scroll_all
 from workers.writing.dual_write import Carrier, is_carried, read_state
 from workers.writing.pipeline import Pipeline
 from workers.writing.writer import in_batches

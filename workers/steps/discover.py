@@ -9,7 +9,7 @@ from qdrant_client import models
 
 from common.ports import Progress
 from common.records import point_id
-from search.schema import DETECTIONS
+from search.collections.schema import DETECTIONS
 from workers.ledger.checkpoints import FeedState, is_value
 from workers.ledger.items import WORKABLE, Item, State, after, is_item
 from workers.ledger.ledger import CHUNK, Ledger

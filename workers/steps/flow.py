@@ -26,7 +26,7 @@ from typing import Protocol
 
 from common.errors import InputError, UnavailableError
 from common.ports import Progress
-from search.schema import DETECTIONS, PAPERS
+from search.collections.schema import DETECTIONS, PAPERS
 from workers.ledger.items import WORKABLE, Item, State, leased_filter
 from workers.ledger.job_book import JobBook, retry_at
 from workers.ledger.ledger import ALONE_AFTER, Ledger

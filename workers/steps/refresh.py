@@ -9,8 +9,8 @@ from qdrant_client import models
 
 from common.ports import Progress
 from common.records import point_id
-from search.schema import DETECTIONS, PAPERS
-from search.view import current_view
+from search.collections.model_view import current_view
+from search.collections.schema import DETECTIONS, PAPERS
 from workers.ledger.checkpoints import is_value
 from workers.ledger.items import Item, State, after, is_item
 from workers.ledger.ledger import Ledger

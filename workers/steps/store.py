@@ -9,8 +9,15 @@ from qdrant_client import models
 from common.errors import InputError, NotFoundError
 from common.records import Detection, Outcome, Paper, Spectrum, Summary, point_id
 from ingest.discover import read_observed
-from search.schema import DETECTIONS, PAPERS, WITHDRAWN, Payload, collection_of, stored_summary
-from search.store.scrolling import scroll_all
+from search.collections.schema import (
+    DETECTIONS,
+    PAPERS,
+    WITHDRAWN,
+    Payload,
+    collection_of,
+    stored_summary,
+)
+from search.store.scroll import scroll_all
 from workers.ledger.items import Item, State
 from workers.ledger.ledger import Ledger
 from workers.settings import WorkerSettings

@@ -33,9 +33,9 @@ from qdrant_client import models
 
 from common.errors import NotFoundError, UnavailableError
 from common.ports import Encoder
-from search import schema
-from search.inputs import NOTHING, Inputs, read_inputs
-from search.schema import (
+from search.collections import schema
+from search.collections.kept_inputs import NOTHING, Inputs, read_inputs
+from search.collections.schema import (
     BM25,
     DETECTIONS,
     OUTLIER_FIELDS,

@@ -28,8 +28,9 @@ from common.ports import Encoder, Summarizer
 from common.records import Outcome, Paper, Refusal, Spectrum
 from ingest.catalog import Catalogue
 from ingest.discover import read_observed
-from search import inputs, schema
-from search.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of
+from search.collections import kept_inputs as inputs
+from search.collections import schema
+from search.collections.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of
 from search.store.base import PointId, Store
 from workers.writing.dual_write import Carrier, read_state
 from workers.writing.first_inputs import FirstInputs

@@ -12,11 +12,11 @@ from uuid import UUID
 from qdrant_client import models
 
 from common.records import Outcome, Paper, point_id
-from search import schema
-from search.schema import DETECTIONS, PAPERS, NamedVectors, Payload, collection_of
+from search.collections import schema
+from search.collections.schema import DETECTIONS, PAPERS, NamedVectors, Payload, collection_of
 from search.store.base import PointId, Store
 from search.store.revisions import revisions_of
-from search.store.scrolling import scroll_all
+from search.store.scroll import scroll_all
 
 
 class Moves:

@@ -12,9 +12,9 @@ from qdrant_client import models
 from common.errors import UnavailableError
 from common.ports import Encoder, Float32Array, Summarizer
 from common.records import Detection, Outcome, Paper, Spectrum, Summary
-from search import schema
-from search.inputs import hashes_kept, keep_inputs, spectrum_inputs, summary_inputs
-from search.schema import (
+from search.collections import schema
+from search.collections.kept_inputs import hashes_kept, keep_inputs, spectrum_inputs, summary_inputs
+from search.collections.schema import (
     DETECTIONS,
     PAPERS,
     SPECTRUM,

@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter
 
-from search.api.routes import estimates, ingest, outliers, records, search, service
+from search.api.routes import estimates, ingest, outliers, records, search
+from search.api.routes import status as service
 
 router = APIRouter()
 for subject in (search, records, estimates, outliers, ingest, service):

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
 
-from search.api.answers import described
+from search.api.content_negotiation import described
 from search.api.dependencies import Identifier, ReplyDep, ServicesDep, router_of
-from search.api.models import EstimateOptions, Formatted, Neighbours, over
-from search.api.models_answers import ClassificationAnswer, DescriptionAnswer, EstimatesAnswer
+from search.api.request_models import EstimateOptions, Formatted, Neighbours, over
+from search.api.response_models import ClassificationAnswer, DescriptionAnswer, EstimatesAnswer
 from search.api.uploads import Posted, PostedBody, documented
 from search.results import Subject
 from search.services import Services

@@ -7,14 +7,14 @@ from pydantic import BaseModel
 
 from search.api.dependencies import router_of
 from search.api.keys import may_see, owner_of
-from search.api.models_ingest import (
+from search.api.receiving import Arrived, IngestBody, uploads_of
+from search.api.upload_models import (
     CatalogForm,
     JobAnswer,
     JobQuery,
     PapersForm,
     SpectraForm,
 )
-from search.api.receiving import Arrived, IngestBody, uploads_of
 from search.uploads import OutcomePage, Report, unknown_job
 
 router = router_of("ingestion")

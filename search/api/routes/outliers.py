@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from search.api.answers import described
+from search.api.content_negotiation import described
 from search.api.dependencies import ReplyDep, ServicesDep, router_of
-from search.api.models import OutlierQuery
-from search.api.models_answers import OutliersAnswer
+from search.api.request_models import OutlierQuery
+from search.api.response_models import OutliersAnswer
 
 router = router_of("outliers")
 

@@ -4,17 +4,17 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Response
 
-from search.api.answers import described
+from search.api.content_negotiation import described
 from search.api.dependencies import Bibcode, Identifier, ReplyDep, ServicesDep, router_of
-from search.api.models import (
+from search.api.request_models import (
     DetectionList,
     FacetQuery,
     FilterQuery,
     PaperList,
     RegionQuery,
 )
-from search.api.models_answers import Answers, Stored
-from search.cone import Cone
+from search.api.response_models import Answers, Stored
+from search.filters.cone import Cone
 from search.results import Target
 
 LIST = described(Answers, "What fits, in the order of ids; empty when nothing does.")

@@ -5,9 +5,10 @@ from typing import Annotated
 import numpy as np
 from fastapi import Depends, Query, Response
 
-from search.api.answers import described
+from search.api.content_negotiation import described
 from search.api.dependencies import Identifier, ReplyDep, ServicesDep, router_of
-from search.api.models import (
+from search.api.filter_params import check_cones
+from search.api.request_models import (
     MAX_BATCH_CONES,
     BatchBody,
     ConeQuery,
@@ -18,11 +19,10 @@ from search.api.models import (
     TextQuery,
     VectorBody,
 )
-from search.api.models_answers import Answers, Batch
-from search.api.narrowing import check_cones
+from search.api.response_models import Answers, Batch
 from search.api.uploads import Posted, PostedBody, documented
-from search.cone import Cone
-from search.rendering.documents import of_page
+from search.filters.cone import Cone
+from search.rendering.json_documents import of_page
 
 ANSWERS = described(Answers, "Answers, best first; empty when nothing matches.")
 SPECTRUM = {"counts": [1] * 200 + [3] * 200, "exposure_s": 38000.0, "to": "papers"}

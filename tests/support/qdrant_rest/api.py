@@ -10,7 +10,6 @@ from qdrant_client import models
 from qdrant_rest.shards import ApiError, Collections
 from qdrant_rest.snapshots import add_snapshots
 
-from search.store.checks import parse_id
 from search.store.edge_translation import (
     from_id,
     from_record,
@@ -20,6 +19,7 @@ from search.store.edge_translation import (
     to_point,
     to_vector,
 )
+from search.store.validation import parse_id
 
 MODES = {
     None: None,

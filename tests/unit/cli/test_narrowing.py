@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from cli.narrowing import Narrowing
 from common.errors import InvalidQueryError
-from search.cone import Cone
-from search.filters import DetectionFilter, PaperFilter
+from search.filters.cone import Cone
+from search.filters.filters import DetectionFilter, PaperFilter
 
 NUMBERS = st.none() | st.floats(-1e6, 1e6)
 

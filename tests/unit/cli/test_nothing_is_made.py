@@ -9,7 +9,7 @@ from two_models import filled
 
 from cli import main
 from search import app
-from search.schema import DETECTIONS
+from search.collections.schema import DETECTIONS
 from search.store.embedded import EmbeddedStore
 from search.store.server import ServerStore
 from workers.maintenance.backup import back_up

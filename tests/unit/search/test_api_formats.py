@@ -7,7 +7,7 @@ from astropy.table import Table
 from pydantic import BaseModel
 from small_store import AGN, QUESTION
 
-from search.api import models_answers
+from search.api import response_models as models_answers
 
 MEDIA = {
     "json": "application/json",

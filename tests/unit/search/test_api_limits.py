@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.api.errors import add_error_handlers
-from search.api.limits import MAX_HEADER_BYTES, MAX_JSON_DEPTH, MAX_URL_BYTES
-from search.api.rate import address_of, rate_check
-from search.api.safety import add_safety
+from search.api.middleware import add_safety
+from search.api.rate_limit import address_of, rate_check
+from search.api.size_limits import MAX_HEADER_BYTES, MAX_JSON_DEPTH, MAX_URL_BYTES
 from search.settings import SearchSettings
 
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from small_services import small_services
 from small_store import soft_counts
 
-from search.api import create_api, limits, uploads
-from search.api.limits import MAX_JSON_DEPTH, MAX_JSON_PARTS, MIB, check_json
+from search.api import create_api, uploads
+from search.api import size_limits as limits
+from search.api.size_limits import MAX_JSON_DEPTH, MAX_JSON_PARTS, MIB, check_json
 from search.settings import SearchSettings
 
 THREADS = 4

@@ -10,9 +10,9 @@ from two_models import ENCODERS, BetterEncoder
 from common.errors import BundleError
 from common.supervised_loop import SupervisedLoop
 from search import app as composition
-from search import schema
 from search.app import create_app, open_store
-from search.schema import DETECTIONS, PAPERS
+from search.collections import schema
+from search.collections.schema import DETECTIONS, PAPERS
 from search.settings import SearchSettings
 
 NEVER_S = 3600.0

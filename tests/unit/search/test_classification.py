@@ -4,7 +4,7 @@ from known_neighbours import KnownNeighbours, calibration
 
 from common.errors import InvalidQueryError
 from common.estimation import vote
-from search.filters import DetectionFilter
+from search.filters.filters import DetectionFilter
 from search.inference.classification import Classifier
 
 

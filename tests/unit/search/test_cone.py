@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from qdrant_client import models
 
 from common.errors import InvalidQueryError
-from search.cone import METRES_PER_DEGREE, Cone, separation_deg, with_exact_cones
-from search.schema import _location
+from search.collections.schema import _location
+from search.filters.cone import METRES_PER_DEGREE, Cone, separation_deg, with_exact_cones
 
 ARCSEC = 1 / 3600
 

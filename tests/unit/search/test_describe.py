@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from common.errors import UnavailableError
 from common.ports import MIN_TOPIC
 from common.variables import VARIABLE_NAMES
+from search.collections.schema import SHARED_SPECTRUM
 from search.describing.claims import objection, unfounded
 from search.describing.describe import Describer
-from search.filters import PaperFilter
+from search.filters.filters import PaperFilter
 from search.results import (
     Classification,
     ClassProbability,
@@ -24,7 +25,6 @@ from search.results import (
     Statement,
     Subject,
 )
-from search.schema import SHARED_SPECTRUM
 
 NEIGHBOUR = UUID(int=7)
 PAPER = {

@@ -5,7 +5,7 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from common.errors import InvalidQueryError
 from common.variables import VARIABLE_NAMES
-from search.filters import DetectionFilter
+from search.filters.filters import DetectionFilter
 from search.inference.estimates import Estimator
 from search.inference.neighbourhood import REPRESENTATIONS
 

@@ -11,8 +11,9 @@ from common.errors import InvalidQueryError
 from common.records import Paper, Summary
 from common.source_class import normalise
 from common.variables import VARIABLE_NAMES
-from search.cone import Cone
-from search.filters import (
+from search.collections.schema import DETECTION_FIELDS, DETECTIONS, PAPER_FIELDS, paper_payload
+from search.filters.cone import Cone
+from search.filters.filters import (
     DETECTION_KINDS,
     PAPER_KINDS,
     DetectionFilter,
@@ -20,8 +21,7 @@ from search.filters import (
     explain,
     restriction,
 )
-from search.schema import DETECTION_FIELDS, DETECTIONS, PAPER_FIELDS, paper_payload
-from search.where import PAYLOAD_KEYS
+from search.filters.where import PAYLOAD_KEYS
 
 
 def passes(wanted, **payload):

@@ -2,8 +2,9 @@ import pytest
 from fake_encoder import FakeEncoder
 
 from common.errors import InputError
-from search import app, schema
-from search.format import ABOUT, FORMAT
+from search import app
+from search.collections import schema
+from search.collections.store_format import ABOUT, FORMAT
 from search.settings import SearchSettings
 
 

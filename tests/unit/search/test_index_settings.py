@@ -7,7 +7,7 @@ import pytest
 from qdrant_client import models
 from qdrant_rest.process import running
 
-from search.schema import DETECTION_FIELDS, DETECTION_LINKED, PAPER_FIELDS, PAPER_LINKED
+from search.collections.schema import DETECTION_FIELDS, DETECTION_LINKED, PAPER_FIELDS, PAPER_LINKED
 from search.store import edge_translation, server_translation
 from search.store.base import CollectionSchema, NearestQuery, VectorField
 from search.store.server import ServerStore

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as npst
 
 from common.binning import BIN_EDGES_KEV, N_BINS
 from common.records import Spectrum, Summary, point_id
-from search.inputs import (
+from search.collections.kept_inputs import (
     SCHEMA,
     SPECTRA,
     keep_inputs,

@@ -7,9 +7,9 @@ from synthetic_store import N_PAPERS, SyntheticStore
 
 from common.errors import InvalidQueryError
 from common.records import Paper
-from search.filters import PaperFilter
+from search.collections.schema import PAPERS
+from search.filters.filters import PaperFilter
 from search.results import Arrange
-from search.schema import PAPERS
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ from qdrant_client import models
 from two_models import BetterEncoder
 
 from common.errors import BundleError, UnavailableError
-from search import schema
-from search.live import ModelWatch
-from search.schema import DETECTIONS, PAPERS, WITHDRAWN
+from search.collections import schema
+from search.collections.model_view import ModelView
+from search.collections.model_watch import ModelWatch
+from search.collections.schema import DETECTIONS, PAPERS, WITHDRAWN
 from search.store.embedded import EmbeddedStore
-from search.view import ModelView
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from qdrant_client import models
 
 from common.errors import InvalidQueryError, NotFoundError
 from common.records import point_id
-from search import schema
-from search.filters import DetectionFilter
+from search.collections import schema
+from search.filters.filters import DetectionFilter
 from search.inference.outliers import CLASS_RANK, RUN, SCORE, OutlierFinder
 from search.store.embedded import EmbeddedStore
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.records import Detection, Spectrum
+from search.collections.schema import detection_payload
 from search.inference.physics import (
     FRAME_S,
     MAX_BACKGROUND_SHARE,
@@ -17,7 +18,6 @@ from search.inference.physics import (
     pile_up_fraction,
     verdict_of,
 )
-from search.schema import detection_payload
 
 GOOD = {
     "instrument": "ACIS",

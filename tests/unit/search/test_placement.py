@@ -9,10 +9,10 @@ from qdrant_rest.process import running
 
 from common.errors import InputError
 from search.app import open_store
-from search.schema import DETECTIONS, open_collections
+from search.collections.schema import DETECTIONS, open_collections
 from search.settings import SearchSettings
 from search.store.base import CollectionSchema, NearestQuery, VectorField
-from search.store.placement import Placement
+from search.store.cluster_options import Placement
 from search.store.server import ServerStore
 from search.store.server_translation import to_request
 

@@ -6,11 +6,11 @@ from synthetic_store import SyntheticStore
 
 from common.errors import InvalidQueryError
 from common.records import Paper
-from search.cone import Cone
-from search.filters import DetectionFilter, PaperFilter
+from search.collections.schema import PAPERS
+from search.filters.cone import Cone
+from search.filters.filters import DetectionFilter, PaperFilter
 from search.queries import regions
 from search.results import Arrange
-from search.schema import PAPERS
 
 CONES = [
     Cone(180.0, 0.0, 20.0),

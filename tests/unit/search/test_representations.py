@@ -10,9 +10,9 @@ from common.binning import BIN_EDGES_KEV
 from common.errors import NotFoundError
 from common.records import Spectrum
 from common.variables import VARIABLE_NAMES
-from search import schema
-from search.representations import ENOUGH_SOURCES, read_vectors
-from search.schema import BOTH, SHARED_SPECTRUM, SHARED_TEXT, SPECTRUM, TEXT
+from search.collections import schema
+from search.collections.schema import BOTH, SHARED_SPECTRUM, SHARED_TEXT, SPECTRUM, TEXT
+from search.collections.stored_vectors import ENOUGH_SOURCES, read_vectors
 from search.store.embedded import EmbeddedStore
 
 ENCODER = FakeEncoder()
@@ -62,7 +62,7 @@ def test_stored_vectors_are_what_was_stored(store):
 
 
 def test_many_pages_are_read_whole(store, monkeypatch):
-    monkeypatch.setattr("search.representations.PAGE", 7)
+    monkeypatch.setattr("search.collections.stored_vectors.PAGE", 7)
     fill(store, 30)
     seen = []
     found = read_vectors(store, lambda _stage, done, total: seen.append((done, total)))

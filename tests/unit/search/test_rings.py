@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from search.cone import Cone, separation_deg
+from search.collections.schema import DETECTIONS
+from search.filters.cone import Cone, separation_deg
 from search.queries.regions import nearest_to_centre
 from search.queries.rings import nearest_places
-from search.schema import DETECTIONS
 from search.store.base import CollectionSchema, VectorField
 from search.store.embedded import EmbeddedStore
 

@@ -22,8 +22,8 @@ from search.api.keys import (
     require_keys_beyond_this_machine,
 )
 from search.api.logs import log_as_json
-from search.api.rate import rate_check
-from search.api.safety import add_safety, read_origins
+from search.api.middleware import add_safety, read_origins
+from search.api.rate_limit import rate_check
 from search.settings import SearchSettings
 
 READ, INGEST, ADMIN = "r" * 20, "i" * 20, "a" * 20

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from common.errors import NotFoundError, UnavailableError
 from search.api.errors import add_error_handlers
-from search.api.safety import add_safety
-from search.cone import Cone
+from search.api.middleware import add_safety
+from search.filters.cone import Cone
 from search.results import Hit, Page
 from search.settings import SearchSettings
 from search.vo import scs

@@ -21,10 +21,10 @@ from small_store import (
 
 from common.errors import InvalidQueryError, InvalidSpectrumError, NotFoundError
 from common.records import point_id
-from search.filters import DetectionFilter, PaperFilter
+from search.collections.schema import DETECTIONS, detection_payload
+from search.filters.filters import DetectionFilter, PaperFilter
 from search.queries.pages import MAX_LIMIT
 from search.results import Arrange
-from search.schema import DETECTIONS, detection_payload
 from search.service import SearchService
 
 

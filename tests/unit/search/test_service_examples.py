@@ -16,10 +16,10 @@ from small_store import (
 )
 
 from common.errors import InvalidQueryError, NotFoundError
-from search.filters import DetectionFilter, PaperFilter
+from search.collections.schema import SHARED, SHARED_SPECTRUM, SPECTRUM, named_vectors
+from search.filters.filters import DetectionFilter, PaperFilter
 from search.queries.questions import MAX_EXAMPLES, MAX_QUESTIONS, Question
 from search.results import Arrange
-from search.schema import SHARED, SHARED_SPECTRUM, SPECTRUM, named_vectors
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from synthetic_store import CLASSES, INSTRUMENTS, N_SAME, N, SyntheticStore
 
 from common.errors import InvalidQueryError
-from search.filters import DetectionFilter, PaperFilter
+from search.filters.filters import DetectionFilter, PaperFilter
 from search.results import Arrange
 from search.service import SearchService
 

@@ -20,14 +20,14 @@ from small_store import (
 )
 
 from search.api import create_api
-from search.cone import Cone
-from search.filters import PaperFilter
+from search.collections.schema import PAPERS, TOPIC_PROBABILITY
+from search.filters.cone import Cone
+from search.filters.filters import PaperFilter
 from search.queries.pages import PLAIN
 from search.queries.questions import Question
 from search.rendering.columns import remark_on_topic
 from search.rendering.formats import render
 from search.results import Arrange
-from search.schema import PAPERS, TOPIC_PROBABILITY
 from search.settings import SearchSettings
 
 LINKED = replace(AGN_PAPER, bibcode="2011ApJ...000..000A", source_names=(AGN.source_name,))

@@ -8,9 +8,9 @@ from qdrant_client import models
 from qdrant_rest.filter_oracle import matches
 
 from common.errors import InvalidQueryError
-from search.cone import Cone
-from search.filters import DETECTION_KINDS
-from search.where import MAX_CHARACTERS, MAX_DEPTH, parse_where
+from search.filters.cone import Cone
+from search.filters.filters import DETECTION_KINDS
+from search.filters.where import MAX_CHARACTERS, MAX_DEPTH, parse_where
 
 FIELDS = {
     "hard_hs": "number",

@@ -10,7 +10,7 @@ from two_models import Background, filled, open_pipeline, payloads, simulate
 
 from common.errors import InputError, NotFoundError, UnavailableError
 from search.app import build_services
-from search.schema import DETECTIONS, PAPERS
+from search.collections.schema import DETECTIONS, PAPERS
 from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
 from workers.maintenance.backup import MANIFEST, back_up, restore, verify_backup

@@ -21,11 +21,11 @@ from two_models import ENCODERS, BetterEncoder, NoSummarizer, differences
 
 from common.ports import no_progress
 from common.records import point_id
-from search.cone import Cone
-from search.filters import DetectionFilter
+from search.collections.schema import DETECTIONS, PAPERS, SHARED_SPECTRUM, WITHDRAWN
+from search.filters.cone import Cone
+from search.filters.filters import DetectionFilter
 from search.inference.outliers import MIN_DETECTIONS, SCORE
 from search.results import Arrange
-from search.schema import DETECTIONS, PAPERS, SHARED_SPECTRUM, WITHDRAWN
 from workers.bootstrap import score_outliers
 from workers.maintenance.reindex import Reindex
 from workers.writing.pipeline import DetectionItem, Pipeline

@@ -6,7 +6,7 @@ from fake_encoder import FakeEncoder
 
 from common.errors import ArchiveError, BudgetError, InputError, NotFoundError, UnavailableError
 from common.records import point_id
-from search.schema import DETECTIONS, PAPERS
+from search.collections.schema import DETECTIONS, PAPERS
 from search.store.embedded import EmbeddedStore
 from workers.inprocess import drain
 from workers.ledger.items import State

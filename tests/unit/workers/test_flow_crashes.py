@@ -6,8 +6,8 @@ from fake_archives import FakeArchives, FirstSentences, known
 from fake_encoder import FakeEncoder
 from memory_store import MemoryStore
 
-from search.schema import DETECTIONS, INGEST_LOG, PAPERS
-from search.store.scrolling import scroll_all
+from search.collections.schema import DETECTIONS, INGEST_LOG, PAPERS
+from search.store.scroll import scroll_all
 from workers.inprocess import drain
 from workers.ledger.checkpoints import Notes
 from workers.settings import WorkerSettings

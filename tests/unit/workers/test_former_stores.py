@@ -22,12 +22,12 @@ from qdrant_rest.process import REPOSITORY, SUPPORT
 from two_models import BetterEncoder, differences, open_pipeline, simulate
 
 from common.errors import InputError, UnavailableError
-from search import schema
-from search.format import ABOUT, check_format
-from search.schema import DETECTIONS, PAPERS, WITHDRAWN
+from search.collections import schema
+from search.collections.schema import DETECTIONS, PAPERS, WITHDRAWN
+from search.collections.store_format import ABOUT, check_format
 from search.store.embedded import EmbeddedStore
 from search.store.revisions import revisions_of
-from search.store.scrolling import scroll_all
+from search.store.scroll import scroll_all
 from workers.ledger.items import Entry
 from workers.ledger.ledger import Ledger
 from workers.maintenance.reindex import Reindex
@@ -97,7 +97,7 @@ def test_it_is_said_that_the_former_version_cannot_open_it_any_more(store, caplo
     caplog.clear()
     open_pipeline(store)
     assert not caplog.text
-    monkeypatch.setattr("search.format.FORMAT", 1)
+    monkeypatch.setattr("search.collections.store_format.FORMAT", 1)
     with pytest.raises(InputError, match=r"in a form that .* does not know: upgrade"):
         check_format(store)
 

@@ -7,7 +7,7 @@ from learning import KnowingEncoder, fill, open_round, pairs, shuffled, text_of,
 
 from common.errors import InputError, InvalidTableError, StoreLockedError, UnavailableError
 from ingest.mixing import DEFAULT_SHARE
-from search.schema import model_of
+from search.collections.schema import model_of
 from search.store.embedded import EmbeddedStore
 from workers.learning.plan import Wish
 from workers.maintenance.reindex import roll_back

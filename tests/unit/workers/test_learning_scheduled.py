@@ -4,7 +4,7 @@ import pytest
 from learning import use_fakes
 
 from common.errors import UnavailableError
-from search.schema import model_of
+from search.collections.schema import model_of
 from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
 from workers.learning import scheduled

@@ -13,7 +13,7 @@ from encoders.config import TextConceptsConfig, TrainingConfig
 from encoders.training import train
 from ingest import simulate as simulation
 from search.app import load_model
-from search.schema import model_of
+from search.collections.schema import model_of
 from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
 from workers.learning.round import Round

@@ -11,7 +11,7 @@ from two_models import NoSummarizer, simulate
 
 from cli import ingest, main
 from common.errors import ArchiveError, StoreUnavailableError
-from search.schema import DETECTIONS, PAPERS
+from search.collections.schema import DETECTIONS, PAPERS
 from search.store.server import ServerStore
 from workers.settings import get_settings
 from workers.writing.patience import Patience

@@ -12,7 +12,7 @@ from common.errors import InputError
 from common.records import Detection, Paper, Refusal, Spectrum, Summary, catalogue_key
 from ingest.catalog import Catalogue
 from ingest.simulate import simulate
-from search.schema import BM25, DETECTIONS, PAPERS
+from search.collections.schema import BM25, DETECTIONS, PAPERS
 from search.store.embedded import EmbeddedStore
 from search.store.keywords import keywords_of_question
 from workers.writing.pipeline import DetectionItem, Pipeline

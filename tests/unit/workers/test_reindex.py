@@ -14,9 +14,8 @@ from two_models import (
 )
 
 from common.errors import InputError, NotFoundError, UnavailableError
-from search.format import ABOUT
-from search.inputs import SPECTRA
-from search.schema import (
+from search.collections.kept_inputs import SPECTRA
+from search.collections.schema import (
     DETECTIONS,
     OUTLIER_FIELDS,
     PAPERS,
@@ -24,6 +23,7 @@ from search.schema import (
     UNENCODED,
     model_of,
 )
+from search.collections.store_format import ABOUT
 from search.store.embedded import EmbeddedStore
 from workers.maintenance.reindex import Reindex, drop_old, incomplete, roll_back
 from workers.writing.dual_write import read_state

@@ -5,7 +5,7 @@ from qdrant_rest.process import running
 from two_models import filled
 
 from common.errors import UnavailableError
-from search.schema import DETECTIONS
+from search.collections.schema import DETECTIONS
 from search.store.server import ServerStore
 from search.store.server_snapshots import ServerSnapshots
 from workers.maintenance.backup import back_up, restore

@@ -20,10 +20,10 @@ from common.errors import NoRoomError, StoreLockedError, UnavailableError
 from ingest.papers import read_papers
 from search.api import create_api
 from search.app import build_services
-from search.schema import DETECTIONS
+from search.collections.schema import DETECTIONS
 from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
-from search.store.scrolling import scroll_all
+from search.store.scroll import scroll_all
 from workers.inprocess import Scheduler, drain
 from workers.ledger.schedule import INGEST
 from workers.settings import WorkerSettings

@@ -7,8 +7,8 @@ from qdrant_client import models
 from two_models import BetterEncoder, differences, filled, open_pipeline
 
 from common.records import point_id
-from search.inputs import SPECTRA, read_inputs
-from search.schema import BM25, BOTH, DETECTIONS, PAPERS, SHARED_SPECTRUM
+from search.collections.kept_inputs import SPECTRA, read_inputs
+from search.collections.schema import BM25, BOTH, DETECTIONS, PAPERS, SHARED_SPECTRUM
 from search.store.base import CollectionSchema
 from search.store.embedded import EmbeddedStore
 from workers.maintenance.reindex import Reindex

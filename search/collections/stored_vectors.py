@@ -11,7 +11,8 @@ from common.errors import NotFoundError
 from common.ports import Float32Array, Progress, no_progress
 from common.representations import PARTS, Representations
 from common.variables import VARIABLE_NAMES
-from search.schema import (
+from search.collections.model_view import current_view
+from search.collections.schema import (
     BOTH,
     DETECTIONS,
     SHARED_SPECTRUM,
@@ -24,8 +25,7 @@ from search.schema import (
 )
 from search.sources import is_to_judge_by, label_of
 from search.store.base import Store
-from search.store.scrolling import PAGE, scroll_all
-from search.view import current_view
+from search.store.scroll import PAGE, scroll_all
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -9,13 +9,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.errors import InputError
-from search.api import health
 from search.api.errors import on_http_error
 from search.api.keys import OPEN_PATHS, READING, Keys, Role, describe_keys, needed_role, read_keys
-from search.api.limits import NO_SNIFFING, BodyLimit, ConcurrencyLimit, check_request_line
 from search.api.logs import REQUEST_ID, RequestLog
 from search.api.metrics import Metrics, RequestMetrics, metrics_router
-from search.api.rate import rate_check
+from search.api.rate_limit import rate_check
+from search.api.routes import health
+from search.api.size_limits import NO_SNIFFING, BodyLimit, ConcurrencyLimit, check_request_line
 from search.settings import SearchSettings
 from search.store.base import Store
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 
 from common.binning import BIN_EDGES_KEV, N_BINS
 from common.records import Spectrum
-from search.api.narrowing import Narrowing, Text, narrowed_by
-from search.filters import DetectionFilter, PaperFilter
+from search.api.filter_params import Narrowing, Text, narrowed_by
+from search.filters.filters import DetectionFilter, PaperFilter
 from search.queries.pages import MAX_LIMIT
 from search.queries.questions import MAX_EXAMPLES, MAX_QUESTIONS, Question
 from search.rendering.formats import Format

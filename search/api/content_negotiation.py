@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Response
 from rich.console import Console
 
-from search.api.models import EstimateOptions, Formatted, Neighbours
-from search.rendering import documents, formats, votables
+from search.api.request_models import EstimateOptions, Formatted, Neighbours
+from search.rendering import formats, votables
+from search.rendering import json_documents as documents
 from search.rendering.formats import Format
 from search.results import Classification, Description, Estimates, OutlierReport, Page, Target
 

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi.responses import RedirectResponse
 
 from search.api.dependencies import ServicesDep, router_of
-from search.api.models_answers import Health
+from search.api.response_models import Health
 from search.api.threads import PROBES
 from search.results import Status
 

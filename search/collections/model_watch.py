@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from common.errors import ChandraSearchError
 from common.supervised_loop import SupervisedLoop
-from search.schema import model_of
+from search.collections.schema import model_of
 from search.store.base import Store
 
 WATCH_EVERY_S = 2.0
@@ -17,10 +17,10 @@ class ModelWatch:
     """Look now and then which model the store's alias names, and ask to change to it.
 
     Answers come from one model at any moment, without a lock: what answers holds its encoder and
-    asks collections by their own names (`search.view`), so a question under way ends as it began,
-    and ``change`` replaces encoder and collections as one reference. The collections left behind
-    stay until long after everybody has looked (`workers.maintenance.reindex`). It looks while
-    its ``loop`` runs.
+    asks collections by their own names (`search.collections.model_view`), so a question under way
+    ends as it began, and ``change`` replaces encoder and collections as one reference. The
+    collections left behind stay until long after everybody has looked
+    (`workers.maintenance.reindex`). It looks while its ``loop`` runs.
     """
 
     def __init__(

@@ -5,8 +5,8 @@ from typing import Any
 
 from common.variables import BY_NAME
 from search.rendering.columns import bound, columns_of, remarks_on, row_of
-from search.rendering.documents import Facets
-from search.rendering.tables import Column, Sheet
+from search.rendering.json_documents import Facets
+from search.rendering.table import Column, Sheet
 from search.results import (
     Classification,
     Description,

@@ -38,8 +38,8 @@ from qdrant_client import models
 from common.errors import InvalidQueryError
 from common.source_class import label_of
 from common.variables import VARIABLES
-from search.cone import Cone
-from search.schema import fold_name
+from search.collections.schema import fold_name
+from search.filters.cone import Cone
 
 Kind = Literal["number", "integer", "text", "date", "flag", "class", "position", "person"]
 
@@ -196,7 +196,7 @@ def _group(joined_by: Literal["and", "or", "not"], *parts: _Node) -> _Group:
 
 @lru_cache
 def _parser() -> Lark:
-    grammar = files("search").joinpath("where.lark").read_text(encoding="utf-8")
+    grammar = files("search.filters").joinpath("where.lark").read_text(encoding="utf-8")
     return Lark(grammar, parser="lalr", transformer=_TreeBuilder())
 
 

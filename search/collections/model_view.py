@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 from qdrant_client import models
 
 from common.errors import NotFoundError
-from search.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of, model_of
+from search.collections.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of, model_of
 from search.store.base import (
     CollectionSchema,
     Engine,

@@ -21,7 +21,7 @@ from qdrant_client import models
 from common.binning import N_BINS
 from common.errors import UnavailableError
 from common.records import Spectrum, Summary, spectrum_hash
-from search.schema import Payload
+from search.collections.schema import Payload
 from search.store.base import CollectionSchema, PointId, Store
 from search.store.revisions import revisions_of
 

@@ -27,7 +27,7 @@ from qdrant_client import models
 
 from common.errors import InvalidQueryError
 from search.store.base import MAX_LIMIT, Store
-from search.store.scrolling import scroll_all
+from search.store.scroll import scroll_all
 
 POSITION = "location"
 """The payload field of which a ``geo_radius`` is asked."""

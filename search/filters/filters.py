@@ -24,10 +24,10 @@ from qdrant_client import models
 from common.errors import InvalidQueryError
 from common.source_class import label_of
 from common.variables import VARIABLE_NAMES
-from search.cone import Cone, with_exact_cones
-from search.schema import DETECTIONS, PAPERS, TOPIC_PROBABILITY, fold_name
+from search.collections.schema import DETECTIONS, PAPERS, TOPIC_PROBABILITY, fold_name
+from search.filters.cone import Cone, with_exact_cones
+from search.filters.where import PAYLOAD_KEYS, Kind, parse_where, unknown_field
 from search.store.base import Store
-from search.where import PAYLOAD_KEYS, Kind, parse_where, unknown_field
 
 Ordered = TypeVar("Ordered", date | None, int | None, float | None)
 

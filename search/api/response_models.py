@@ -1,4 +1,4 @@
-"""What comes back over HTTP, as JSON: the documents of `search.rendering.documents`, described."""
+"""What comes back over HTTP as JSON: what `search.rendering.json_documents` builds, described."""
 
 from typing import Any, Literal
 from uuid import UUID

@@ -16,7 +16,7 @@ from common.errors import InputError
 from common.ports import Encoder
 from common.records import Detection, Paper, Spectrum, Summary, content_hash
 from common.variables import VARIABLE_NAMES
-from search.format import write_format
+from search.collections.store_format import write_format
 from search.store.base import CollectionSchema, Store, VectorField
 from search.store.keywords import KEYWORD_MODEL, keywords_of_document
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from common.errors import NotFoundError, UnavailableError
 from search.api.dependencies import ServicesDep, router_of
 from search.api.threads import PROBES
-from search.schema import DETECTIONS, PAPERS, collection_of
+from search.collections.schema import DETECTIONS, PAPERS, collection_of
 from search.services import Services
 from search.store.base import Engine
 

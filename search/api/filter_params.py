@@ -14,7 +14,7 @@ from pydantic import (
 from qdrant_client import models
 
 from common.errors import InvalidQueryError
-from search.filters import DetectionFilter, PaperFilter, read_ranges
+from search.filters.filters import DetectionFilter, PaperFilter, read_ranges
 from search.results import Target
 
 Filter = DetectionFilter | PaperFilter

@@ -1,0 +1,1 @@
+"""What restricts a search: fields, the where language, cones."""
