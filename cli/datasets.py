@@ -11,7 +11,7 @@ from ingest.dataset_texts import read_abstracts, with_abstracts
 from ingest.mixing import default_share
 from ingest.summaries import ExtractiveSummarizer
 from search.app import open_store
-from search.pairs import stored_pairs
+from search.collections.training_pairs import stored_pairs
 from search.settings import SearchSettings
 from workers.learning.plan import check_enough, only_simulated
 

@@ -23,7 +23,7 @@ from search.collections.schema import (
     Payload,
     named_vectors,
 )
-from search.sources import is_to_judge_by, label_of
+from search.collections.sources import is_to_judge_by, label_of
 from search.store.base import Store
 from search.store.scroll import PAGE, scroll_all
 

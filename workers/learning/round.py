@@ -19,7 +19,7 @@ from ingest.dataset import write_dataset
 from ingest.mixing import default_share
 from search.app import keep_bundle, keep_current_bundle, kept_bundle
 from search.collections.schema import model_of
-from search.pairs import stored_pairs
+from search.collections.training_pairs import stored_pairs
 from search.settings import SearchSettings
 from search.store.base import Store
 from search.store.lock import StoreLock

@@ -11,7 +11,7 @@ from common.errors import NotFoundError
 from common.records import Paper, Spectrum, point_id
 from ingest.dataset import read_dataset, write_dataset
 from search.collections.schema import DETECTIONS, PAPERS, TOPIC_PROBABILITY
-from search.pairs import MOST_SOURCES, stored_pairs
+from search.collections.training_pairs import MOST_SOURCES, stored_pairs
 from search.store.embedded import EmbeddedStore
 from workers.writing.pipeline import DetectionItem, Pipeline
 
