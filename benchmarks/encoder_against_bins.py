@@ -27,7 +27,7 @@ from encoders.retrieval import rank_sources, rank_texts
 from encoders.sentences import SentenceSets, embed_sentences
 from encoders.text import SentenceTransformerEmbedder
 from encoders.training import prepare
-from ingest.dataset import read_dataset
+from ingest.dataset.dataset import read_dataset
 
 INPUTS = ("latent", "shape", "log(1 + counts)")
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from institute import Institute
 from world import nature, place_of
 
-from ingest.archives.courtesy import LocalCourtesy
-from ingest.archives.downloads import DownloadCache
+from ingest.archives.download_cache import DownloadCache
+from ingest.archives.pacing import LocalCourtesy
 from ingest.archives.products import CSCProducts
 
 ROLES = {"through Celery": ("io-1", "encode-1", "beat"), "in one process": ("all",)}

@@ -25,7 +25,7 @@ from encoders.evaluation.representations import represent
 from encoders.search_space import read_settings
 from encoders.text import open_embedder
 from encoders.training import train
-from ingest.dataset import read_dataset
+from ingest.dataset.dataset import read_dataset
 
 DIRECTIONS = ("spectrum_to_text", "text_to_spectrum")
 RATIOS = ("spectrum", "text", "shared_spectrum", "shared_text", "both", "moe", "refined")

@@ -12,7 +12,7 @@ from cli.options import AsJson, DataDir, settings_for
 from cli.output import print_json, say, stages
 from common.calibration import Calibration, write_calibration
 from common.errors import InputError
-from ingest.simulate import simulate
+from ingest.simulation.simulate import simulate
 from search.app import open_store
 from search.collections.stored_vectors import read_vectors
 

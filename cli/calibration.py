@@ -10,7 +10,7 @@ from common.calibration import Calibration, RuleSet, write_calibration
 from common.dataset import Dataset
 from common.errors import InputError
 from common.ports import Progress
-from ingest.dataset import read_dataset
+from ingest.dataset.dataset import read_dataset
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
     from encoders.bundle import ModelBundle

@@ -6,10 +6,10 @@ from cli.evaluation import data_dir_of, is_store
 from cli.output import say
 from common.dataset import Dataset
 from common.ports import Progress, TextEmbedder
-from ingest.dataset import ARRAYS, read_dataset
-from ingest.dataset_texts import read_abstracts, with_abstracts
-from ingest.mixing import default_share
-from ingest.summaries import ExtractiveSummarizer
+from ingest.dataset.dataset import ARRAYS, read_dataset
+from ingest.dataset.texts import read_abstracts, with_abstracts
+from ingest.papers.extractive import ExtractiveSummarizer
+from ingest.simulation.mixing import default_share
 from search.app import open_store
 from search.collections.training_pairs import stored_pairs
 from search.settings import SearchSettings

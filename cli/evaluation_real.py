@@ -11,10 +11,10 @@ from cli.output import answers, say, stages
 from common.calibration import CALIBRATION, read_calibration
 from common.dataset import Dataset, detections_of, split_by_source
 from common.errors import InputError
-from ingest.corpus import read_corpus
-from ingest.dataset import read_dataset
-from ingest.dataset_texts import read_questions
-from ingest.summaries import ExtractiveSummarizer
+from ingest.dataset.dataset import read_dataset
+from ingest.dataset.texts import read_questions
+from ingest.papers.corpus import read_corpus
+from ingest.papers.extractive import ExtractiveSummarizer
 
 if TYPE_CHECKING:
     from encoders.bundle import ModelBundle

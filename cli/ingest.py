@@ -10,12 +10,12 @@ from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import Report, errors, print_json, say, stages, track
 from common.errors import InputError, UnavailableError
 from common.records import Outcome, Paper, Refusal
-from ingest.catalog import Catalogue, read_catalogue, read_detections
-from ingest.dataset import read_pairs
-from ingest.dataset_texts import read_abstracts, with_abstracts
-from ingest.discover import find_spectra
-from ingest.llm_summaries import OpenAISummarizer
-from ingest.papers import read_papers
+from ingest.catalogue.catalogue import Catalogue, read_catalogue, read_detections
+from ingest.dataset.dataset import read_pairs
+from ingest.dataset.texts import read_abstracts, with_abstracts
+from ingest.papers.openai_summaries import OpenAISummarizer
+from ingest.papers.papers import read_papers
+from ingest.spectra.discover import find_spectra
 from search.settings import SearchSettings
 from workers.bootstrap import Summaries, open_pipeline
 from workers.ledger.ledger import Ledger

@@ -26,7 +26,7 @@ from encoders.config import (
     config_of,
 )
 from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
-from ingest.mixing import MOST_SHARE, mix_simulated
+from ingest.simulation.mixing import MOST_SHARE, mix_simulated
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
     from encoders.bundle import ModelBundle

@@ -15,7 +15,7 @@ from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import Report, answers, print_json, say, stages, table_of, track
 from common.errors import InputError
 from common.supervised_loop import SupervisedLoop
-from ingest.simulate import simulate
+from ingest.simulation.simulate import simulate
 from search.api.keys import require_keys_beyond_this_machine
 from search.api.logs import log_as_json
 from search.app import create_app, open_store, open_uploads

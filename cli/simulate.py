@@ -11,10 +11,10 @@ from cli.models import Seed, refuse_full_folder
 from cli.options import AsJson
 from cli.output import answers, print_json, say, stages
 from common.errors import InputError
-from ingest.catalog import read_catalogue
-from ingest.dataset import write_dataset
-from ingest.simulate import simulate as simulate_dataset
+from ingest.catalogue.catalogue import read_catalogue
+from ingest.dataset.dataset import write_dataset
 from ingest.simulation.population import PopulationName
+from ingest.simulation.simulate import simulate as simulate_dataset
 
 if TYPE_CHECKING:
     from ingest.simulation.comparison import Comparison

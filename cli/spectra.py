@@ -11,8 +11,8 @@ from cli.output import say
 from common.binning import BIN_EDGES_KEV, N_BINS
 from common.errors import InvalidSpectrumError, NotFoundError
 from common.records import Spectrum
-from ingest.discover import read_observed
-from ingest.pha import read_pha
+from ingest.spectra.discover import read_observed
+from ingest.spectra.pha import read_pha
 from search.results import Subject
 from search.service import SearchService
 

@@ -9,7 +9,7 @@ import typer
 from cli.options import AsJson, Bundle, DataDir, settings_for
 from cli.output import answers, print_json, say, stages, table_of
 from common.errors import NotFoundError
-from ingest.discover import find_spectra
+from ingest.spectra.discover import find_spectra
 from search.app import open_store
 from search.collections.schema import model_of
 from workers.bootstrap import build_pipeline

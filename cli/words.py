@@ -13,8 +13,8 @@ from common.corpus import CorpusText
 from common.errors import InputError
 from common.ports import Progress, TextEmbedder
 from common.records import Summary
-from ingest.corpus import read_corpus
-from ingest.summaries import ExtractiveSummarizer
+from ingest.papers.corpus import read_corpus
+from ingest.papers.extractive import ExtractiveSummarizer
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
     from encoders.fit_text_concepts import ConceptText

@@ -1,6 +1,7 @@
 """Spectra as arrays, and the texts about their sources: what training and evaluation work on.
 
-``ingest.dataset`` reads and writes it, ``ingest.simulate`` makes it, ``encoders`` trains on it.
+``ingest.dataset.dataset`` reads and writes it, ``ingest.simulation.simulate`` makes it,
+``encoders`` trains on it.
 """
 
 import hashlib

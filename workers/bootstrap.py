@@ -13,9 +13,9 @@ from common.errors import NotFoundError, UnavailableError
 from common.openai_api import OpenAIService
 from common.ports import Progress, Summarizer, TextEmbedder
 from common.settings import get_settings as shared_settings
-from ingest.llm_summaries import OpenAISummarizer
+from ingest.papers.extractive import ExtractiveSummarizer
+from ingest.papers.openai_summaries import OpenAISummarizer
 from ingest.settings import get_settings as ingest_settings
-from ingest.summaries import ExtractiveSummarizer
 from search.app import (
     keep_current_bundle,
     load_encoder_of,

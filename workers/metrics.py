@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from common.errors import ChandraSearchError, UnavailableError
-from ingest.archives.courtesy import Courtesy
+from ingest.archives.pacing import Courtesy
 from workers.ledger.checkpoints import is_value
 from workers.ledger.items import WORKABLE, all_of, in_states, is_item
 from workers.ledger.ledger import Ledger

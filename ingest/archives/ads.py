@@ -8,10 +8,10 @@ from typing import Final
 from common.errors import ArchiveError, InputError, InvalidPaperError, NotFoundError
 from common.records import Paper, Refusal
 from ingest.archives.ads_api import ADSService, Answer, Translation, Unknown
-from ingest.archives.courtesy import Courtesy
+from ingest.archives.pacing import Courtesy
 from ingest.archives.settings import ArchiveSettings
-from ingest.bibtex import Record
-from ingest.papers import paper_of
+from ingest.papers.bibtex import Record
+from ingest.papers.papers import paper_of
 from ingest.settings import IngestSettings
 from ingest.settings import get_settings as ingest_settings
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field, RootModel, SecretStr, ValidationError
 from requests.auth import AuthBase
 
 from common.errors import ArchiveError, BudgetError, InputError
-from ingest.archives.courtesy import Courtesy
-from ingest.archives.session import PoliteSession, retry_after_s
+from ingest.archives.http_session import PoliteSession, retry_after_s
+from ingest.archives.pacing import Courtesy
 from ingest.archives.settings import ArchiveSettings
 
 TOKEN_AT: Final = "https://ui.adsabs.harvard.edu/user/settings/token"

@@ -8,8 +8,8 @@ from typing import Any, Final
 from astropy.table import Table
 
 from common.errors import ArchiveError
-from ingest.archives.courtesy import Courtesy
-from ingest.archives.session import PoliteSession
+from ingest.archives.http_session import PoliteSession
+from ingest.archives.pacing import Courtesy
 from ingest.archives.settings import ArchiveSettings
 from ingest.archives.tap import query
 

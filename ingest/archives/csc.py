@@ -12,12 +12,12 @@ from astropy.table import Table
 from common.errors import ArchiveError, InputError, InvalidTableError
 from common.records import Detection, Refusal, catalogue_key
 from common.variables import VARIABLE_NAMES
-from ingest.archives.courtesy import Courtesy
-from ingest.archives.session import CutShortError, PoliteSession
+from ingest.archives.http_session import CutShortError, PoliteSession
+from ingest.archives.pacing import Courtesy
 from ingest.archives.settings import ArchiveSettings, CatalogVersion
 from ingest.archives.tap import query
-from ingest.catalog_rows import KEY_COLUMNS, UNITS, rows_in_place
-from ingest.tables import columns_of, numbers
+from ingest.catalogue.rows import KEY_COLUMNS, UNITS, rows_in_place
+from ingest.catalogue.tables import columns_of, numbers
 
 Key = tuple[int, int, int]
 """obsid, obi, region_id."""

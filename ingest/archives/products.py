@@ -6,12 +6,12 @@ from typing import Final
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from common.errors import ArchiveError, InputError, InvalidSpectrumError, NotFoundError
-from ingest.archives.courtesy import Courtesy
-from ingest.archives.downloads import DownloadCache, is_plain
-from ingest.archives.session import PoliteSession
+from ingest.archives.download_cache import DownloadCache, is_plain
+from ingest.archives.http_session import PoliteSession
+from ingest.archives.pacing import Courtesy
 from ingest.archives.settings import ArchiveSettings
-from ingest.fits_file import read_fits
-from ingest.products import parse_product_name
+from ingest.spectra.fits_file import read_fits
+from ingest.spectra.product_names import parse_product_name
 
 _FILE_TYPES: Final = {"pha3": "spectrum", "arf3": "arf", "rmf3": "rmf", "regevt3": "regevt3"}
 """What the archive calls a product, by the ending of its file's name."""

@@ -12,8 +12,8 @@ from astropy.table import Table
 
 from common.errors import ArchiveError
 from common.source_class import ClassPath, normalise_or_none
-from ingest.archives.courtesy import Courtesy
-from ingest.archives.session import PoliteSession
+from ingest.archives.http_session import PoliteSession
+from ingest.archives.pacing import Courtesy
 from ingest.archives.settings import ArchiveSettings
 from ingest.archives.tap import query
 

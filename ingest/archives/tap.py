@@ -15,7 +15,7 @@ from astropy.utils.exceptions import AstropyWarning
 from pyvo.dal.tap import UploadList
 
 from common.errors import ArchiveError, InputError
-from ingest.archives.session import LONGEST_REASON, CutShortError, PoliteSession
+from ingest.archives.http_session import LONGEST_REASON, CutShortError, PoliteSession
 
 _READ_ERRORS = (
     ExpatError,

@@ -16,7 +16,7 @@ import urllib3
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.errors import ArchiveError, InputError
-from ingest.archives.session import PoliteSession
+from ingest.archives.http_session import PoliteSession
 
 _CHUNK_BYTES = 1 << 18
 _STATE = ".state"

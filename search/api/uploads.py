@@ -14,7 +14,7 @@ from starlette.datastructures import FormData
 
 from common.errors import InvalidSpectrumError
 from common.records import Spectrum
-from ingest.discover import read_observed
+from ingest.spectra.discover import read_observed
 from search.api.json_body import read_json
 from search.api.request_models import Formatted, Numbers, OptionsT, Upload
 from search.api.threads import READERS

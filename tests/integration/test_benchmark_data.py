@@ -10,7 +10,7 @@ from common.records import point_id
 from encoders.bundle import SHIPPED_BUNDLE, load
 from encoders.evaluation.evaluate import evaluate
 from encoders.evaluation.representations import represent
-from ingest.dataset import read_dataset
+from ingest.dataset.dataset import read_dataset
 from search.collections import schema
 from search.inference.estimates import Estimator
 from search.results import Subject

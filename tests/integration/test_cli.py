@@ -206,7 +206,7 @@ def test_cli_kill_9_during_ingestion_loses_nothing_acknowledged(tmp_path):
             sys.executable,
             "-c",
             "import sys; from pathlib import Path\n"
-            "from ingest.dataset import read_dataset\n"
+            "from ingest.dataset.dataset import read_dataset\n"
             "from search.settings import SearchSettings\n"
             "from workers.bootstrap import open_pipeline\n"
             "with open_pipeline(SearchSettings(data_dir=Path(sys.argv[2]))) as pipeline:\n"

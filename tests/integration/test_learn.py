@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from command import COMMAND, answer, run
 
-from ingest.dataset import write_dataset
-from ingest.simulate import simulate
+from ingest.dataset.dataset import write_dataset
+from ingest.simulation.simulate import simulate
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

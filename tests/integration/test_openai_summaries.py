@@ -12,7 +12,7 @@ from common.openai_api import OpenAIService
 from common.ports import no_progress
 from common.records import Summary
 from common.settings import SharedSettings
-from ingest.llm_summaries import OpenAISummarizer
+from ingest.papers.openai_summaries import OpenAISummarizer
 from ingest.settings import IngestSettings
 
 pytestmark = pytest.mark.integration

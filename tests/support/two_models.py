@@ -5,7 +5,7 @@ from threading import Thread
 
 from fake_encoder import FakeEncoder
 
-from ingest import simulate as simulation
+from ingest.simulation import simulate as simulation
 from search.collections.schema import DETECTIONS, PAPERS, collection_of
 from search.store.scroll import scroll_all
 from workers.writing.dual_write import is_carried

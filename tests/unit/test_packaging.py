@@ -28,7 +28,7 @@ def test_wheel_holds_the_rooms_their_data_files_and_nothing_else(repository, tmp
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == set(ROOMS)
     assert {
         "common/simbad_otypes.csv",
-        "ingest/prompts/summary.md",
+        "ingest/papers/prompts/summary.md",
         "ingest/simulation/phrases.toml",
         "ingest/simulation/phrases_classes.toml",
         "ingest/simulation/phrases_kinds.toml",

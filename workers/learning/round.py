@@ -15,8 +15,8 @@ from typing import Any, Literal, Self
 
 from common.errors import InputError, NotFoundError
 from common.ports import Progress, no_progress
-from ingest.dataset import write_dataset
-from ingest.mixing import default_share
+from ingest.dataset.dataset import write_dataset
+from ingest.simulation.mixing import default_share
 from search.app import keep_bundle, keep_current_bundle, kept_bundle
 from search.collections.schema import model_of
 from search.collections.training_pairs import stored_pairs

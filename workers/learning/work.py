@@ -9,9 +9,9 @@ from common.calibration import write_calibration
 from common.dataset import Dataset
 from common.ports import Progress, no_progress
 from common.representations import Representations
-from ingest.dataset import read_dataset
-from ingest.mixing import mix_simulated
+from ingest.dataset.dataset import read_dataset
 from ingest.settings import IngestSettings
+from ingest.simulation.mixing import mix_simulated
 from workers.learning.files import draft_of, write_text, writing
 from workers.learning.plan import Plan
 

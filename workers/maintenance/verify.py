@@ -18,7 +18,7 @@ from qdrant_client import models
 from common.errors import InputError, NotFoundError
 from common.ports import Progress, no_progress
 from common.records import point_id
-from ingest.discover import read_observed
+from ingest.spectra.discover import read_observed
 from search.collections.kept_inputs import (
     NOTHING,
     SPECTRA,

@@ -9,9 +9,9 @@ import redis
 from common.records import Detection
 from ingest.archives.ads import ADSArchive
 from ingest.archives.cda import CDAArchive
-from ingest.archives.courtesy import Courtesy, LocalCourtesy
 from ingest.archives.csc import CSCArchive
-from ingest.archives.downloads import DownloadCache
+from ingest.archives.download_cache import DownloadCache
+from ingest.archives.pacing import Courtesy, LocalCourtesy
 from ingest.archives.products import CSCProducts
 from ingest.archives.settings import ArchiveSettings
 from ingest.archives.simbad import Position, SimbadArchive

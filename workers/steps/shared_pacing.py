@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 import redis
 
 from common.errors import BudgetError
-from ingest.archives.courtesy import PacedCourtesy
+from ingest.archives.pacing import PacedCourtesy
 from workers.ledger.checkpoints import Notes
 from workers.redis_client import redis_errors
 

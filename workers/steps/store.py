@@ -8,7 +8,7 @@ from qdrant_client import models
 
 from common.errors import InputError, NotFoundError
 from common.records import Detection, Outcome, Paper, Spectrum, Summary, point_id
-from ingest.discover import read_observed
+from ingest.spectra.discover import read_observed
 from search.collections.schema import (
     DETECTIONS,
     PAPERS,

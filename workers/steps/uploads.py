@@ -21,8 +21,8 @@ from celery import Celery
 
 from common.errors import BundleError, InputError, NotFoundError, UnavailableError
 from common.records import Outcome
-from ingest.catalog import Catalogue, read_catalogue, read_detections
-from ingest.papers import read_papers
+from ingest.catalogue.catalogue import Catalogue, read_catalogue, read_detections
+from ingest.papers.papers import read_papers
 from search.uploads import Job, Report, UploadFolder
 from search.uploads.folder import FILES, OUTCOMES, Notify, disk_errors
 from search.uploads.job import resume_outcomes, write_outcomes

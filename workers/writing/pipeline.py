@@ -26,8 +26,8 @@ from common.errors import (
 )
 from common.ports import Encoder, Summarizer
 from common.records import Outcome, Paper, Refusal, Spectrum
-from ingest.catalog import Catalogue
-from ingest.discover import read_observed
+from ingest.catalogue.catalogue import Catalogue
+from ingest.spectra.discover import read_observed
 from search.collections import kept_inputs as inputs
 from search.collections import schema
 from search.collections.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of

@@ -13,7 +13,7 @@ from common.calibration import CALIBRATION, read_calibration
 from common.dataset import Dataset
 from common.ports import no_progress
 from common.records import Detection
-from ingest.dataset import write_dataset
+from ingest.dataset.dataset import write_dataset
 
 
 def made(name, n, seed, *, simulated, drawn=False, shift=0.0):

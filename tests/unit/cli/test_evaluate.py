@@ -14,8 +14,8 @@ from common.binning import count_rate, min_max
 from common.errors import InputError, NotFoundError
 from common.ports import no_progress
 from common.records import Summary
-from ingest.dataset import write_dataset
-from ingest.simulate import simulate
+from ingest.dataset.dataset import write_dataset
+from ingest.simulation.simulate import simulate
 from search.store.embedded import EmbeddedStore
 from workers.writing.pipeline import Pipeline
 

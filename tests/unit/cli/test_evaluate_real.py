@@ -13,8 +13,8 @@ from cli.main import app
 from common.binning import count_rate, min_max
 from common.errors import InputError
 from common.ports import no_progress
-from ingest.dataset import write_dataset
-from ingest.simulate import simulate
+from ingest.dataset.dataset import write_dataset
+from ingest.simulation.simulate import simulate
 
 PROSE = "We study the emission of this and find that it is well fitted by a model of the kind "
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from cli import learn as command
 from cli.main import app
 from common.errors import InputError, InvalidTableError, StoreLockedError
-from ingest.simulate import simulate
+from ingest.simulation.simulate import simulate
 from search.store.embedded import EmbeddedStore
 from workers.learning.round import Round
 from workers.learning.work import Work

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from common.errors import InputError, InvalidTableError, NotFoundError
-from ingest.dataset import read_dataset
+from ingest.dataset.dataset import read_dataset
 from ingest.simulation.population import KINDS
 
 HEADER = "name,ra,dec,obsid,obi,region_id,src_cnts_aper_b,livetime,hard_hs,powlaw_gamma,powlaw_nh"

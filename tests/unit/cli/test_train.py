@@ -9,8 +9,8 @@ from encoders import training
 from encoders.bundle import SHIPPED_BUNDLE, ModelBundle, load
 from encoders.config import Profile, RecipeName, config_of
 from encoders.manifest import MANIFEST
-from ingest.dataset import write_dataset
-from ingest.simulate import simulate
+from ingest.dataset.dataset import write_dataset
+from ingest.simulation.simulate import simulate
 
 
 @pytest.fixture(scope="module")

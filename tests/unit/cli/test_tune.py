@@ -9,8 +9,8 @@ from common.errors import InputError, NotFoundError, UnavailableError
 from encoders import tuning
 from encoders.bundle import SHIPPED_BUNDLE
 from encoders.tuning import SPACE, Tuned, read_settings
-from ingest.dataset import write_dataset
-from ingest.simulate import simulate
+from ingest.dataset.dataset import write_dataset
+from ingest.simulation.simulate import simulate
 
 SETTINGS = {
     "alignment_learning_rate": 2e-3,

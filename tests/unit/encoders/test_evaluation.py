@@ -12,7 +12,7 @@ from encoders.evaluation.evaluate import evaluate
 from encoders.evaluation.representations import represent
 from encoders.evaluation.result import Evaluation, Interval, RetrievalResult
 from encoders.retrieval import Retrieval
-from ingest.dataset import read_dataset
+from ingest.dataset.dataset import read_dataset
 
 KINDS = (("Galaxy", "AGN"), ("Star", "**", "XB*", "LXB"))
 N_SOURCES = 150

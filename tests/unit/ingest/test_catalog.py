@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from common.errors import InvalidTableError
 from common.records import Detection, file_key
 from common.variables import BY_NAME, VARIABLE_NAMES
-from ingest.catalog import Catalogue, read_catalogue, read_detections
+from ingest.catalogue.catalogue import Catalogue, read_catalogue, read_detections
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 import pytest
 
 from common.errors import InvalidTableError
-from ingest.catalog_rows import UNITS, rows_of
-from ingest.tables import read_table
+from ingest.catalogue.rows import UNITS, rows_of
+from ingest.catalogue.tables import read_table
 
 HEADER = "name,ra,dec,obsid,obi,region_id\n"
 ROW = "2CXO J000000.0+000000,0.0,0.0,1,0,1\n"

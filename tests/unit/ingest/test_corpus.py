@@ -6,8 +6,8 @@ import pytest
 
 from common.corpus import is_held_out
 from common.errors import InvalidPaperError, InvalidTableError, NotFoundError
-from ingest.corpus import read_corpus
-from ingest.object_names import ObjectNames
+from ingest.papers.corpus import read_corpus
+from ingest.papers.object_names import ObjectNames
 from ingest.settings import IngestSettings
 
 PROSE = (

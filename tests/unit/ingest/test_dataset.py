@@ -14,7 +14,7 @@ from common.errors import InvalidTableError
 from common.records import Detection, Summary, catalogue_key
 from common.source_class import normalise
 from common.variables import VARIABLE_NAMES
-from ingest.dataset import read_dataset, read_pairs, write_dataset
+from ingest.dataset.dataset import read_dataset, read_pairs, write_dataset
 
 # Real datasets
 
@@ -87,7 +87,7 @@ def test_documented_example_works(repository, tmp_path, monkeypatch, capsys):
 
 def test_documentation_names_every_array(repository):
     page = (repository / "docs" / "reference" / "dataset-format.md").read_text(encoding="utf-8")
-    from ingest.dataset_rows import KINDS
+    from ingest.dataset.rows import KINDS
 
     assert [name for name in KINDS if f"`{name}`" not in page] == []
 

@@ -7,8 +7,8 @@ import pytest
 
 from common.concepts import NAMES
 from common.errors import InvalidTableError
-from ingest.dataset import read_dataset, read_pairs, write_dataset
-from ingest.simulate import simulate
+from ingest.dataset.dataset import read_dataset, read_pairs, write_dataset
+from ingest.simulation.simulate import simulate
 
 
 def test_concepts_are_read_by_name_and_missing_where_nobody_knows(write):

@@ -7,7 +7,7 @@ import pytest
 from dataset_files import arrays_of, section_texts
 
 from common.errors import InvalidTableError, NotFoundError
-from ingest.dataset import read_dataset
+from ingest.dataset.dataset import read_dataset
 from ingest.settings import IngestSettings
 
 # What is refused

@@ -6,8 +6,8 @@ import pytest
 from common.dataset import Question, Text
 from common.errors import InputError, InvalidTableError
 from common.records import Paper, Summary
-from ingest.dataset import read_dataset, write_dataset
-from ingest.dataset_texts import read_abstracts, read_questions, with_abstracts
+from ingest.dataset.dataset import read_dataset, write_dataset
+from ingest.dataset.texts import read_abstracts, read_questions, with_abstracts
 from ingest.settings import IngestSettings
 
 ABSTRACT = {"id": "arXiv:1", "title": "A star", "abstract": "It is soft.", "year": 2003}

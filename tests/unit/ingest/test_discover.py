@@ -1,7 +1,7 @@
 import pytest
 
 from common.errors import InvalidSpectrumError, NotFoundError
-from ingest.discover import find_spectra, read_observed
+from ingest.spectra.discover import find_spectra, read_observed
 from tests.support.fits_files import (
     ebounds_hdu,
     events_hdu,

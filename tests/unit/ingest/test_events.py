@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from common.binning import BIN_EDGES_KEV, N_BINS
 from common.errors import InvalidSpectrumError
-from ingest.discover import read_observed
-from ingest.events import read_events
+from ingest.spectra.discover import read_observed
+from ingest.spectra.events import read_events
 from tests.support.fits_files import COUNTS, column, ebounds_hdu, events_hdu, gzip_to, write
 
 ENERGY_EV = [499.0, 501.0, 1000.0, 1001.0, 7999.0, 8001.0, np.nan]

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.errors import ChandraSearchError, InvalidSpectrumError, NotFoundError
-from ingest.fits_file import BLOCK, peek_headers, read_fits
+from ingest.spectra.fits_file import BLOCK, peek_headers, read_fits
 from tests.support.fits_files import COUNTS, column, gzip_to, spectrum_hdu, write
 
 

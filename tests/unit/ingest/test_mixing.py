@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ingest.mixing import DEFAULT_SHARE, default_share, mix_simulated, n_paired
-from ingest.simulate import simulate
+from ingest.simulation.mixing import DEFAULT_SHARE, default_share, mix_simulated, n_paired
+from ingest.simulation.simulate import simulate
 
 
 @pytest.fixture(scope="module")

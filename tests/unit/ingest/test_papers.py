@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidPaperError, NotFoundError
 from common.records import Paper
-from ingest.bibtex import BIBCODE
-from ingest.papers import clean, read_papers
+from ingest.papers.bibtex import BIBCODE
+from ingest.papers.papers import clean, read_papers
 from ingest.settings import IngestSettings
 
 BIBCODES = ["2003A&A...402..477M", "2004ApJ...600..000S", "2026arXiv260304516P"]

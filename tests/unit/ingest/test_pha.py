@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from common.errors import InvalidSpectrumError, NotFoundError
-from ingest.pha import read_pha
+from ingest.spectra.pha import read_pha
 from tests.support.fits_files import (
     COUNTS,
     EDGES_KEV,

@@ -1,6 +1,6 @@
 import pytest
 
-from ingest.products import ProductName, parse_product_name, release_of
+from ingest.spectra.product_names import ProductName, parse_product_name, release_of
 
 
 def test_product_name_gives_the_detection_it_belongs_to():

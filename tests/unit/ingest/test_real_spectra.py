@@ -4,8 +4,8 @@ from astropy.io import fits
 
 from common.binning import ENERGY_HI_KEV, ENERGY_LO_KEV
 from common.errors import InvalidSpectrumError
-from ingest.discover import read_observed
-from ingest.pha import read_pha
+from ingest.spectra.discover import read_observed
+from ingest.spectra.pha import read_pha
 from tests.support.fits_files import read_manifest
 
 COMPLETE = [

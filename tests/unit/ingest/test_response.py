@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 
 from common.errors import InvalidSpectrumError, NotFoundError
-from ingest.response import energies_for, read_ebounds
+from ingest.spectra.response import energies_for, read_ebounds
 from tests.support.fits_files import EDGES_KEV, N_CHANNEL, ebounds_hdu, gzip_to, spectrum_hdu, write
 
 LO, HI = EDGES_KEV[:-1], EDGES_KEV[1:]

@@ -8,11 +8,11 @@ from common.binning import count_rate, min_max
 from common.errors import InputError
 from common.source_class import normalise
 from common.variables import VARIABLES
-from ingest.simulate import simulate
 from ingest.simulation.emission import photons
 from ingest.simulation.instrument import bins_of, responses
 from ingest.simulation.observe import observe
 from ingest.simulation.population import KINDS, Population, draw_population
+from ingest.simulation.simulate import simulate
 from ingest.simulation.text import describe
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from common.errors import InvalidTableError
 from common.records import Detection
-from ingest.catalog import read_catalogue
-from ingest.simulate import simulate
+from ingest.catalogue.catalogue import read_catalogue
 from ingest.simulation.comparison import COMPARED, MIN_VALUES, compare
+from ingest.simulation.simulate import simulate
 
 
 def detection(row, counts=200.0, exposure_s=1e4, **variables):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from common.errors import InputError
-from ingest.simulate import simulate
 from ingest.simulation import models
 from ingest.simulation.backgrounds import SHAPES
 from ingest.simulation.distortions import area_errors, shift_energies
@@ -14,6 +13,7 @@ from ingest.simulation.instrument import N_ACIS, bins_of, responses
 from ingest.simulation.measure import measure_bands
 from ingest.simulation.observe import Conditions, background_shapes, observe
 from ingest.simulation.population import KINDS, draw_population
+from ingest.simulation.simulate import simulate
 
 ENERGY = models.ENERGY_KEV
 ALL = Conditions(len(responses()), 0.12, wide=True)

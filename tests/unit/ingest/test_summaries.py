@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from common.errors import InvalidPaperError
 from common.ports import no_progress
 from common.sentences import split_sentences
-from ingest.papers import read_papers
-from ingest.summaries import (
+from ingest.papers.extractive import (
     ANCHORS,
     MAX_CHARACTERS_PER_SECTION,
     MAX_SENTENCES_PER_SECTION,
     ExtractiveSummarizer,
     share_out,
 )
+from ingest.papers.papers import read_papers
 
 
 class HashEmbedder:

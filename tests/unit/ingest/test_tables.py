@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import InvalidTableError, NotFoundError
-from ingest.catalog_rows import UNITS, rows_of
-from ingest.tables import read_table
+from ingest.catalogue.rows import UNITS, rows_of
+from ingest.catalogue.tables import read_table
 
 ROW = "2CXO J000000.0+000000,0.0,0.0,1,0,1\n"
 
@@ -218,7 +218,9 @@ def test_upper_case_names_and_a_byte_order_mark_do_not_matter(tmp_path):
 def test_a_gzip_bomb_is_not_unpacked(tmp_path, monkeypatch):
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(bytes(5 * 2**20)))
-    monkeypatch.setattr("ingest.tables.get_settings", lambda: SimpleNamespace(max_file_mb=1.0))
+    monkeypatch.setattr(
+        "ingest.catalogue.tables.get_settings", lambda: SimpleNamespace(max_file_mb=1.0)
+    )
     with pytest.raises(InvalidTableError, match=r"larger than 1 MiB.*CHANDRA_MAX_FILE_MB"):
         read(path)
 

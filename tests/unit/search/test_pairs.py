@@ -9,7 +9,7 @@ from common.binning import BIN_EDGES_KEV
 from common.dataset import part_of
 from common.errors import NotFoundError
 from common.records import Paper, Spectrum, point_id
-from ingest.dataset import read_dataset, write_dataset
+from ingest.dataset.dataset import read_dataset, write_dataset
 from search.collections.schema import DETECTIONS, PAPERS, TOPIC_PROBABILITY
 from search.collections.training_pairs import MOST_SOURCES, stored_pairs
 from search.store.embedded import EmbeddedStore

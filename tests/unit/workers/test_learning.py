@@ -6,7 +6,7 @@ import pytest
 from learning import KnowingEncoder, fill, open_round, pairs, shuffled, text_of, use_fakes
 
 from common.errors import InputError, InvalidTableError, StoreLockedError, UnavailableError
-from ingest.mixing import DEFAULT_SHARE
+from ingest.simulation.mixing import DEFAULT_SHARE
 from search.collections.schema import model_of
 from search.store.embedded import EmbeddedStore
 from workers.learning.plan import Wish

@@ -11,7 +11,7 @@ from word_embedder import WordEmbedder
 from encoders.bundle import load
 from encoders.config import TextConceptsConfig, TrainingConfig
 from encoders.training import train
-from ingest import simulate as simulation
+from ingest.simulation import simulate as simulation
 from search.app import load_model
 from search.collections.schema import model_of
 from search.settings import SearchSettings

@@ -10,8 +10,8 @@ from qdrant_client import models
 from common.binning import BIN_EDGES_KEV
 from common.errors import InputError
 from common.records import Detection, Paper, Refusal, Spectrum, Summary, catalogue_key
-from ingest.catalog import Catalogue
-from ingest.simulate import simulate
+from ingest.catalogue.catalogue import Catalogue
+from ingest.simulation.simulate import simulate
 from search.collections.schema import BM25, DETECTIONS, PAPERS
 from search.store.embedded import EmbeddedStore
 from search.store.keywords import keywords_of_question

@@ -17,7 +17,7 @@ from small_store import hard_counts, soft_counts
 from upload_requests import BIB, BIBCODE, CATALOG, PAPERS, ROWS, SPECTRA, folder_of, left_in
 
 from common.errors import NoRoomError, StoreLockedError, UnavailableError
-from ingest.papers import read_papers
+from ingest.papers.papers import read_papers
 from search.api import create_api
 from search.app import build_services
 from search.collections.schema import DETECTIONS

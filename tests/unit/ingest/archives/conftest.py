@@ -2,7 +2,7 @@ import pytest
 from archives.csc_server import CSCServer
 from archives.universe import Universe
 
-from ingest.archives.courtesy import LocalCourtesy
+from ingest.archives.pacing import LocalCourtesy
 from ingest.archives.settings import ArchiveSettings
 
 

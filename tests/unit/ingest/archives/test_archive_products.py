@@ -7,9 +7,9 @@ from archives.http_server import BROKEN, CUT, GARBAGE, TRUNCATED, Answer
 from archives.universe import place_of
 
 from common.errors import ArchiveError, InputError, NotFoundError
-from ingest.archives.downloads import DownloadCache
+from ingest.archives.download_cache import DownloadCache
 from ingest.archives.products import CSCProducts
-from ingest.discover import read_observed
+from ingest.spectra.discover import read_observed
 
 PHA = "acisf00001_000N030_r0004_pha3.fits.gz"
 PLACE = place_of(3)

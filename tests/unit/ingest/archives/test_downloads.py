@@ -12,8 +12,8 @@ from archives.csc_server import send
 from archives.http_server import BROKEN, CUT, TRUNCATED, Answer, ArchiveServer, Fault
 
 from common.errors import ArchiveError, InputError, UnavailableError
-from ingest.archives.downloads import DownloadCache
-from ingest.archives.session import PoliteSession
+from ingest.archives.download_cache import DownloadCache
+from ingest.archives.http_session import PoliteSession
 
 CONTENT = bytes(range(256)) * 4000
 """Larger than what is written at a time."""
@@ -272,9 +272,9 @@ def test_fetch_of_many_threads_downloads_once(fetch, server):
 def test_fetch_of_two_processes_downloads_once(server, tmp_path, repository):
     program = f"""
 from pathlib import Path
-from ingest.archives.courtesy import LocalCourtesy
-from ingest.archives.downloads import DownloadCache
-from ingest.archives.session import PoliteSession
+from ingest.archives.pacing import LocalCourtesy
+from ingest.archives.download_cache import DownloadCache
+from ingest.archives.http_session import PoliteSession
 from ingest.archives.settings import ArchiveSettings
 session = PoliteSession("csc", ArchiveSettings(archive_backoff_s=0), LocalCourtesy({{}}))
 for i in range(5):

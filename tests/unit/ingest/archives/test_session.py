@@ -18,8 +18,8 @@ from archives.http_server import (
 )
 
 from common.errors import ArchiveError, BudgetError, InputError, NotFoundError
-from ingest.archives.courtesy import LATE_S, LocalCourtesy
-from ingest.archives.session import PoliteSession
+from ingest.archives.http_session import PoliteSession
+from ingest.archives.pacing import LATE_S, LocalCourtesy
 
 
 class Counting:

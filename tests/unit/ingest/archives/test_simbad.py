@@ -5,7 +5,7 @@ from archives.http_server import BROKEN, CUT, FINE, GARBAGE, TRUNCATED, hang, to
 from archives.simbad_server import SimbadServer
 
 from common.errors import ArchiveError
-from ingest.archives.courtesy import LocalCourtesy
+from ingest.archives.pacing import LocalCourtesy
 from ingest.archives.simbad import MOST_BIBCODES, Position, SimbadArchive
 
 M31 = {

@@ -5,7 +5,7 @@ from archives.votable import error, votable
 from astropy.table import Table
 
 from common.errors import ArchiveError, InputError
-from ingest.archives.session import PoliteSession
+from ingest.archives.http_session import PoliteSession
 from ingest.archives.tap import query
 
 COLUMNS = {"obsid": int, "name": str, "gamma": float}

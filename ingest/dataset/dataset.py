@@ -16,8 +16,8 @@ from common.concepts import format_concepts
 from common.dataset import Dataset, Use
 from common.errors import InvalidTableError, NotFoundError
 from common.records import Refusal
-from ingest.arrays import read_arrays
-from ingest.dataset_rows import (
+from ingest.dataset.arrays import read_arrays
+from ingest.dataset.rows import (
     ATTRIBUTES,
     CATALOGUE,
     KINDS,
@@ -33,7 +33,7 @@ from ingest.dataset_rows import (
     some,
     variables_of,
 )
-from ingest.dataset_texts import ABSTRACTS, SUMMARIES, line_of, read_summaries, read_text
+from ingest.dataset.texts import ABSTRACTS, SUMMARIES, line_of, read_summaries, read_text
 from ingest.settings import IngestSettings, get_settings
 
 ARRAYS: Final = "detections.npz"
@@ -80,7 +80,7 @@ def read_pairs(
     -------
     dataset : Dataset
         Counts of shape (n, 400), exposures in seconds, variables, detections, and the texts of
-        ``summaries.jsonl``; `ingest.dataset_texts` reads its abstracts and questions.
+        ``summaries.jsonl``; `ingest.dataset.texts` reads its abstracts and questions.
     refusals : list of Refusal
         Rows left out because one detection is given to several sources
         (docs/decisions/0003-ambiguous-rows.md).

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from common.errors import InputError, UnavailableError
-from ingest.archives.session import PoliteSession
+from ingest.archives.http_session import PoliteSession
 from ingest.archives.transfer import Entry, Record, Transfer, sha256_of
 
 _LOCKS = 256

@@ -6,7 +6,7 @@ import numpy as np
 
 from common.dataset import Dataset, detections_of
 from common.ports import Progress, no_progress
-from ingest.simulate import MAX_DETECTIONS, MAX_SEED, simulate
+from ingest.simulation.simulate import MAX_DETECTIONS, MAX_SEED, simulate
 
 DEFAULT_SHARE = 0.3
 MOST_SHARE = 0.9

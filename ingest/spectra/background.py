@@ -8,9 +8,9 @@ import numpy as np
 
 from common.errors import InvalidSpectrumError, NotFoundError
 from common.records import Background
-from ingest.fits_file import Hdu, Header, read_fits
-from ingest.ogip import Kind, beside, file_named, kind_of_hdu
-from ingest.pha_table import SpectrumRow, check_counts, spectrum_rows
+from ingest.spectra.fits_file import Hdu, Header, read_fits
+from ingest.spectra.ogip_headers import Kind, beside, file_named, kind_of_hdu
+from ingest.spectra.pha_table import SpectrumRow, check_counts, spectrum_rows
 
 
 @dataclass(frozen=True, slots=True)

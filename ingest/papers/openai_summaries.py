@@ -183,7 +183,7 @@ class OpenAISummarizer:
 
     @cached_property
     def _prompt(self) -> str:
-        return files("ingest").joinpath("prompts/summary.md").read_text(encoding="utf-8")
+        return files("ingest.papers").joinpath("prompts/summary.md").read_text(encoding="utf-8")
 
 
 def _sections(document: str | bytes) -> _Sections | None:

@@ -10,7 +10,7 @@ from common.dataset import Dataset, Question, Text
 from common.errors import InvalidTableError
 from common.ports import Progress, Summarizer, no_progress
 from common.records import SUMMARY_METHODS, WRITTEN_BY, Paper, Summary, SummaryMethod
-from ingest.arrays import MIB
+from ingest.dataset.arrays import MIB
 from ingest.settings import IngestSettings, get_settings
 
 Source = int | str

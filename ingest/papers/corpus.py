@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from common.corpus import KINDS, Corpus, CorpusText
 from common.errors import InvalidTableError
-from ingest.dataset import read_dataset
-from ingest.dataset_texts import read_abstracts
-from ingest.object_names import ObjectNames
-from ingest.papers import clean, read_text
+from ingest.dataset.dataset import read_dataset
+from ingest.dataset.texts import read_abstracts
+from ingest.papers.object_names import ObjectNames
+from ingest.papers.papers import clean, read_text
 from ingest.settings import IngestSettings, get_settings
 
 Record = dict[str, Any]

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from common.binning import BIN_EDGES_KEV
 from common.errors import InvalidSpectrumError
 from common.records import Spectrum
-from ingest.fits_file import Hdu, read_fits
-from ingest.ogip import (
+from ingest.spectra.fits_file import Hdu, read_fits
+from ingest.spectra.ogip_headers import (
     Kind,
     ObservedSpectrum,
     kind_of_file,
@@ -19,7 +19,7 @@ from ingest.ogip import (
     refuse_shapeless,
     refuse_without_resolution,
 )
-from ingest.products import parse_product_name
+from ingest.spectra.product_names import parse_product_name
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from common.binning import ENERGY_HI_KEV, ENERGY_LO_KEV
 from common.errors import InvalidSpectrumError
 from common.records import Background, Spectrum
-from ingest.background import find_backgrounds
-from ingest.fits_file import Hdu, read_fits
-from ingest.ogip import (
+from ingest.spectra.background import find_backgrounds
+from ingest.spectra.fits_file import Hdu, read_fits
+from ingest.spectra.ogip_headers import (
     Kind,
     ObservedSpectrum,
     instrument_of,
@@ -23,8 +23,8 @@ from ingest.ogip import (
     refuse_without_resolution,
     text,
 )
-from ingest.pha_table import SpectrumRow, check_counts, spectrum_rows
-from ingest.response import EnergyScale, energies_for
+from ingest.spectra.pha_table import SpectrumRow, check_counts, spectrum_rows
+from ingest.spectra.response import EnergyScale, energies_for
 
 IntArray = npt.NDArray[np.int64]
 

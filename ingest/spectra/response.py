@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import InvalidSpectrumError
-from ingest.fits_file import Hdu, Header, read_fits
-from ingest.ogip import beside, file_named, kind_of_file, text
+from ingest.spectra.fits_file import Hdu, Header, read_fits
+from ingest.spectra.ogip_headers import beside, file_named, kind_of_file, text
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -15,7 +15,7 @@ from common.errors import InvalidTableError
 from common.records import Detection, Refusal, catalogue_key
 from common.source_class import normalise_or_none
 from common.variables import VARIABLE_NAMES, VARIABLES
-from ingest.tables import TableFile, numbers
+from ingest.catalogue.tables import TableFile, numbers
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from common.errors import InvalidTableError
 from common.records import Detection, MatchedBy, Refusal, catalogue_key
-from ingest.catalog_rows import KEY_COLUMNS, TELESCOPE, UNITS, UNKNOWN, missing_columns, rows_of
-from ingest.tables import read_table
+from ingest.catalogue.rows import KEY_COLUMNS, TELESCOPE, UNITS, UNKNOWN, missing_columns, rows_of
+from ingest.catalogue.tables import read_table
 
 FloatArray = npt.NDArray[np.float64]
 

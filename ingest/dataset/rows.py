@@ -17,8 +17,8 @@ from common.errors import InvalidTableError
 from common.records import Detection, Refusal, catalogue_key
 from common.source_class import ClassPath, normalise_or_none
 from common.variables import VARIABLE_NAMES, VARIABLES
-from ingest.arrays import Array
-from ingest.catalog_rows import DEFAULT_RELEASE, KEY_COLUMNS, TELESCOPE, parse_release
+from ingest.catalogue.rows import DEFAULT_RELEASE, KEY_COLUMNS, TELESCOPE, parse_release
+from ingest.dataset.arrays import Array
 
 Arrays = dict[str, Array]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import InvalidSpectrumError, NotFoundError
-from ingest.events import events_of
-from ingest.fits_file import Header, peek_headers, read_fits
-from ingest.ogip import (
+from ingest.spectra.events import events_of
+from ingest.spectra.fits_file import Header, peek_headers, read_fits
+from ingest.spectra.ogip_headers import (
     Kind,
     ObservedSpectrum,
     file_named,
@@ -18,7 +18,7 @@ from ingest.ogip import (
     kind_of_hdu,
     obsid_of,
 )
-from ingest.pha import spectra_of
+from ingest.spectra.pha import spectra_of
 
 _FITS_SUFFIXES = (".pi", ".pha", ".fits", ".fit", ".fts", ".evt")
 _BACKGROUND_NAME = re.compile(r"back|bkg|(?<![a-z])bg(?![a-z])")
@@ -69,14 +69,14 @@ def read_observed(
     path : Path
         File, plain or gzipped; with a response or a background it must be a PHA file.
     rmf, background : Path, optional
-        As of `ingest.pha.read_pha`.
+        As of `ingest.spectra.pha.read_pha`.
     max_mb : float, optional
         Largest size in MiB after decompression.
 
     Returns
     -------
     list of ObservedSpectrum
-        As from `ingest.pha.read_pha` or `ingest.events.read_events`.
+        As from `ingest.spectra.pha.read_pha` or `ingest.spectra.events.read_events`.
 
     Raises
     ------

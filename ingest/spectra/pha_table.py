@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import InvalidSpectrumError
-from ingest.fits_file import Hdu, Header
-from ingest.ogip import text
-from ingest.response import channel_numbers
+from ingest.spectra.fits_file import Hdu, Header
+from ingest.spectra.ogip_headers import text
+from ingest.spectra.response import channel_numbers
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

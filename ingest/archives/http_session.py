@@ -19,7 +19,7 @@ import requests
 import tenacity
 
 from common.errors import ArchiveError, InputError, NotFoundError
-from ingest.archives.courtesy import Courtesy
+from ingest.archives.pacing import Courtesy
 from ingest.archives.settings import ArchiveSettings
 
 USER_AGENT = f"chandra-search/{version('chandra-search')}"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from common.errors import InvalidPaperError, NotFoundError
 from common.records import Paper, Refusal
-from ingest.bibtex import BIBCODE, Record, read_bibtex
+from ingest.papers.bibtex import BIBCODE, Record, read_bibtex
 from ingest.settings import IngestSettings, get_settings
 
 # Only names of tags: <g-r> and <M BH > are averages.

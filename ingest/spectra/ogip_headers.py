@@ -10,8 +10,8 @@ from pathlib import Path
 
 from common.errors import InvalidSpectrumError
 from common.records import Detection, Spectrum, catalogue_key, file_key
-from ingest.fits_file import Header
-from ingest.products import parse_product_name, release_of
+from ingest.spectra.fits_file import Header
+from ingest.spectra.product_names import parse_product_name, release_of
 
 _SOURCE_NAME = re.compile(r"2?CXO J\d{6}\.\d[+-]\d{6}[A-Z]?")
 _OLD_DATE = re.compile(r"(\d{2})/(\d{2})/(\d{2})")

@@ -1,0 +1,1 @@
+"""Datasets on disk: arrays of counts with their table, and texts."""

@@ -1,0 +1,1 @@
+"""Papers from files, and summaries of them."""

@@ -1,0 +1,1 @@
+"""OGIP files of strangers -> spectra with the detection that they are of."""
