@@ -19,14 +19,14 @@ from common.dataset import Dataset, detections_of
 from encoders.alignment import Alignment
 from encoders.autoencoder import shapes
 from encoders.bundle import SHIPPED_BUNDLE, load
-from encoders.checkpoint import Checkpoints
 from encoders.config import TrainingConfig
-from encoders.fit_alignment import Pairs, fit_alignment
-from encoders.fit_autoencoder import encode, thin
+from encoders.fitting.checkpoint import Checkpoints
+from encoders.fitting.fit_alignment import Pairs, fit_alignment
+from encoders.fitting.fit_autoencoder import encode, thin
 from encoders.retrieval import rank_sources, rank_texts
-from encoders.sentences import SentenceSets, embed_sentences
-from encoders.text import SentenceTransformerEmbedder
-from encoders.training import prepare
+from encoders.text.embedders import SentenceTransformerEmbedder
+from encoders.text.sentences import SentenceSets, embed_sentences
+from encoders.training.train import prepare
 from ingest.dataset.dataset import read_dataset
 
 INPUTS = ("latent", "shape", "log(1 + counts)")

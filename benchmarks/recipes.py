@@ -22,9 +22,9 @@ from encoders.bundle import SHIPPED_BUNDLE, load
 from encoders.config import RecipeName, config_of
 from encoders.evaluation.evaluate import evaluate
 from encoders.evaluation.representations import represent
-from encoders.search_space import read_settings
-from encoders.text import open_embedder
-from encoders.training import train
+from encoders.text.embedders import open_embedder
+from encoders.training.train import train
+from encoders.tuning.search_space import read_settings
 from ingest.dataset.dataset import read_dataset
 
 DIRECTIONS = ("spectrum_to_text", "text_to_spectrum")

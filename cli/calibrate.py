@@ -96,7 +96,7 @@ _Written = tuple[Calibration, Path, tuple[str, ...]]
 
 def _of_store(data_dir: Path | None) -> _Written:
     # torch takes seconds to load, and --help can do without
-    from encoders.calibrate import calibrate as calibrate_vectors
+    from encoders.evaluation.calibrate import calibrate as calibrate_vectors
 
     settings = settings_for(data_dir)
     with stages() as progress, open_store(settings) as store:
@@ -108,7 +108,7 @@ def _of_store(data_dir: Path | None) -> _Written:
 def _of_bundle(bundle: Path, on: Path, beside: Path | None) -> _Written:
     real = read_real(on)
     from encoders.bundle import load
-    from encoders.calibrate import FEWEST
+    from encoders.evaluation.calibrate import FEWEST
 
     model = load(bundle)
     with stages() as progress:

@@ -24,7 +24,7 @@ def read_real(path: Path) -> Dataset:
     InputError
         If they are too few.
     """
-    from encoders.calibrate_on import with_real_values
+    from encoders.evaluation.calibrate_on import with_real_values
 
     return with_real_values(read_dataset(path))
 
@@ -60,8 +60,8 @@ def calibrate_bundle(
     Calibration or None
         None where ``dataset`` has too few detections.
     """
-    from encoders.calibrate import FEWEST, calibrate
-    from encoders.calibrate_on import calibrate_on, some_of
+    from encoders.evaluation.calibrate import FEWEST, calibrate
+    from encoders.evaluation.calibrate_on import calibrate_on, some_of
     from encoders.evaluation.representations import represent
 
     own = represent(dataset if real is None else some_of(dataset), bundle, progress)
@@ -77,7 +77,7 @@ def keep_in_bundle(found: Calibration | None, out: Path) -> None:
     if found is not None:
         write_calibration(found, out)
         return
-    from encoders.calibrate import FEWEST
+    from encoders.evaluation.calibrate import FEWEST
 
     say(
         f"not calibrated: fewer than {FEWEST} detections to calibrate on, so that estimates have "

@@ -25,7 +25,7 @@ from encoders.config import (
     TrainingConfig,
     config_of,
 )
-from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
+from encoders.text.embedders import DEFAULT_TEXT_MODEL, open_embedder
 from ingest.simulation.mixing import MOST_SHARE, mix_simulated
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
@@ -122,7 +122,7 @@ def train(
     checkpoints = out / CHECKPOINTS
     if not checkpoints.is_dir():
         refuse_full_folder(out)
-    from encoders.search_space import read_settings  # optuna takes a while to load
+    from encoders.tuning.search_space import read_settings  # optuna takes a while to load
 
     changes = read_settings(settings, recipe) if settings else {}
     config = config_of(recipe, profile, seed=seed, **changes)
@@ -255,7 +255,7 @@ def _train(
     calibrates_on_real: bool = False,
 ) -> "tuple[ModelBundle, Dataset]":
     """Return a bundle trained on a dataset or store, and what it was trained on of that."""
-    from encoders import training
+    from encoders.training import train as training
 
     begin = load_start(start, config)
     if begin is None and not config.autoencoder_epochs:

@@ -14,10 +14,10 @@ from cli.output import answers, print_json, say, stages
 from cli.recipes import RecipeOption
 from common.errors import UnavailableError
 from encoders.config import RecipeName, config_of
-from encoders.text import DEFAULT_TEXT_MODEL, open_embedder
+from encoders.text.embedders import DEFAULT_TEXT_MODEL, open_embedder
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
-    from encoders.tuning import Tuned
+    from encoders.tuning.tune import Tuned
 
 
 def tune(
@@ -51,8 +51,8 @@ def tune(
 
     Example: chandra-search tune simulated/ --study search.journal --trials 50 --out settings.json
     """
-    from encoders.tuning import read_settings
-    from encoders.tuning import tune as search
+    from encoders.tuning.tune import read_settings
+    from encoders.tuning.tune import tune as search
 
     if out is not None and out.exists():
         read_settings(out, recipe)  # never write over anything else
@@ -92,7 +92,7 @@ def _write(found: "Tuned", out: Path) -> None:
 
 
 def _print_table(found: "Tuned", recipe: RecipeName) -> None:
-    from encoders.search_space import space_of
+    from encoders.tuning.search_space import space_of
 
     space, defaults = space_of(recipe), config_of(recipe)
     table = Table(

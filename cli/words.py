@@ -17,8 +17,8 @@ from ingest.papers.corpus import read_corpus
 from ingest.papers.extractive import ExtractiveSummarizer
 
 if TYPE_CHECKING:  # torch takes seconds to load, and --help can do without
-    from encoders.fit_text_concepts import ConceptText
-    from encoders.training import TrainingTexts
+    from encoders.fitting.fit_text_concepts import ConceptText
+    from encoders.training.train import TrainingTexts
 
 NO_CORPUS = (
     "no --corpus: words are those that the bundle to start from has learnt, or, with --start none, "
@@ -39,7 +39,7 @@ def read_words(
     InputError
         If nothing in them is about X-ray sources.
     """
-    from encoders.training import TrainingTexts
+    from encoders.training.train import TrainingTexts
 
     if not files:
         if exclude:
@@ -65,7 +65,7 @@ def read_words(
 
 def _lesson(text: CorpusText, summary: Summary) -> "ConceptText":
     """Return what a text teaches: concepts and topic, the topic, or nothing that is sure."""
-    from encoders.fit_text_concepts import ConceptText
+    from encoders.fitting.fit_text_concepts import ConceptText
 
     if text.kind == "xray-source":
         targets, weights = concept_targets(summary.sections(), text.classes, text.score or None)

@@ -1,7 +1,8 @@
 """The calibration document: what makes an average over neighbours an estimate with error bars.
 
 ``calibration.json`` lies in a model bundle, and in the data folder of a store that was calibrated
-on its own detections; the latter counts there. ``encoders.calibrate`` makes it, ``search`` uses it.
+on its own detections; the latter counts there. ``encoders.evaluation.calibrate`` makes it,
+``search`` uses it.
 """
 
 import json

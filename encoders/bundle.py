@@ -32,8 +32,8 @@ from common.records import Summary, content_hash
 from encoders.manifest import MANIFEST, Manifest, canonical, read_file, read_manifest
 from encoders.model import SpectrumTextModel
 from encoders.recipes.known import recipe_of
-from encoders.sentences import embed_sentences
-from encoders.text import open_embedder
+from encoders.text.embedders import open_embedder
+from encoders.text.sentences import embed_sentences
 
 FloatArray = npt.NDArray[np.float64]
 WEIGHTS: Final = "weights.safetensors"

@@ -14,7 +14,7 @@ from torch.nn import functional
 from common.concepts import N_CONCEPTS
 from common.ports import Float32Array, Progress
 from encoders.config import TrainingConfig
-from encoders.fit_autoencoder import thin
+from encoders.fitting.fit_autoencoder import thin
 from encoders.spectral_features import N_FEATURES, spectral_features
 
 FloatArray = npt.NDArray[np.float64]

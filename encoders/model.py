@@ -6,7 +6,7 @@ from encoders.concept_bridge import SpectrumConcepts, beyond_expectation
 from encoders.config import TrainingConfig
 from encoders.recipes.known import recipe_of
 from encoders.shared_space import Joint
-from encoders.text_concepts import TextConcepts
+from encoders.text.text_concepts import TextConcepts
 
 
 class SpectrumTextModel(nn.Module):

@@ -7,8 +7,8 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
 from common.ports import MIN_TOPIC
+from encoders.evaluation.neighbour_rules import calibration_error
 from encoders.evaluation.result import ReliabilityBin, TopicReliability
-from encoders.neighbour_rules import calibration_error
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

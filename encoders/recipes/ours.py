@@ -6,9 +6,8 @@ from common.ports import Float32Array
 from encoders.alignment import Alignment, HeadPair
 from encoders.autoencoder import SpectrumAutoencoder
 from encoders.config import TrainingConfig
-from encoders.fit_alignment import Pairs, fit_pair
-from encoders.recipes.recipe import FitHeads
-from encoders.sentences import SentenceSets
+from encoders.fitting.fit_alignment import FitHeads, Pairs, fit_pair
+from encoders.text.sentences import SentenceSets
 
 
 class OurRecipe:

@@ -17,11 +17,10 @@ from torch.nn import functional
 from common.ports import Float32Array
 from encoders.autoencoder import ShapeAutoencoder
 from encoders.config import TrainingConfig
-from encoders.fit_alignment import Pairs
+from encoders.fitting.fit_alignment import FitHeads, Pairs
 from encoders.heads import Heads, SharedSpace
 from encoders.recipes.paper_fit import fit_as_printed
-from encoders.recipes.recipe import FitHeads
-from encoders.sentences import SentenceSets
+from encoders.text.sentences import SentenceSets
 
 N_SECTIONS = 3
 

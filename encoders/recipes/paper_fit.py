@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import optim
 
-from encoders.calibration import calibrated_temperature
 from encoders.config import TrainingConfig
-from encoders.fit_alignment import Pairs, mean_recall
+from encoders.fitting.fit_alignment import Pairs, mean_recall
+from encoders.fitting.losses import InfoNCELoss
+from encoders.fitting.temperature import calibrated_temperature
 from encoders.heads import Heads
-from encoders.losses import InfoNCELoss
 
 
 def fit_as_printed(

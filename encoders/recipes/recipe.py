@@ -1,31 +1,14 @@
 """The one place where recipes differ: what each must offer."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from common.ports import Float32Array
 from encoders.autoencoder import ShapeAutoencoder
 from encoders.config import TrainingConfig
+from encoders.fitting.fit_alignment import FitHeads, Pairs
 from encoders.heads import Heads, SharedSpace
-from encoders.sentences import SentenceSets
-
-if TYPE_CHECKING:
-    from encoders.fit_alignment import Pairs
-
-
-class FitHeads(Protocol):
-    """Train one member in place, for instance `encoders.fit_alignment.fit_pair`."""
-
-    def __call__(
-        self,
-        pair: Heads,
-        training: "Pairs",
-        validation: "Pairs",
-        config: TrainingConfig,
-        member: int,
-    ) -> Iterator[tuple[int, float]]:
-        """Yield each epoch with its score on the validation pairs, higher being better."""
-        ...
+from encoders.text.sentences import SentenceSets
 
 
 class Recipe(Protocol):
@@ -66,6 +49,6 @@ class Recipe(Protocol):
         """
         ...
 
-    def fitting(self, pairs: Mapping[str, "Pairs"]) -> FitHeads:
+    def fitting(self, pairs: Mapping[str, Pairs]) -> FitHeads:
         """Return how one member is trained, given all that is not tested on."""
         ...

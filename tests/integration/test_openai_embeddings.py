@@ -15,10 +15,10 @@ from common.errors import InputError, UnavailableError
 from common.openai_api import OpenAIService
 from common.settings import SharedSettings
 from common.settings import get_settings as shared_settings
-from encoders.embedding_cache import CachedEmbedder
-from encoders.openai_text import OpenAIEmbedder
 from encoders.settings import EncoderSettings
-from encoders.text import open_embedder
+from encoders.text.embedders import open_embedder
+from encoders.text.embedding_cache import CachedEmbedder
+from encoders.text.openai_embedder import OpenAIEmbedder
 
 pytestmark = pytest.mark.integration
 

@@ -80,7 +80,7 @@ class Work:
 
     def _calibrate(self, vectors: Representations, progress: Progress) -> None:
         """Calibrate the new bundle on the validation part, where that is large enough."""
-        from encoders.calibrate import FEWEST, calibrate
+        from encoders.evaluation.calibrate import FEWEST, calibrate
 
         if min(len(vectors.split[part]) for part in ("train", "validation")) >= FEWEST:
             write_calibration(calibrate(vectors, progress), self.bundle)
@@ -97,7 +97,7 @@ def train_on(
 ) -> "ModelBundle":
     """Train a new bundle that begins with the old one; simulated pairs are mixed in."""
     from encoders.config import Profile
-    from encoders.training import config_like, train
+    from encoders.training.train import config_like, train
 
     config = config_like(old.manifest.config, Profile(plan.wish.profile), seed=plan.wish.seed)
     mixed = mix_simulated(dataset, plan.simulated_share, plan.wish.seed, progress)

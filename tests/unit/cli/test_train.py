@@ -5,10 +5,10 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from common.errors import BundleError, InputError, NotFoundError
-from encoders import training
 from encoders.bundle import SHIPPED_BUNDLE, ModelBundle, load
 from encoders.config import Profile, RecipeName, config_of
 from encoders.manifest import MANIFEST
+from encoders.training import train as training
 from ingest.dataset.dataset import write_dataset
 from ingest.simulation.simulate import simulate
 

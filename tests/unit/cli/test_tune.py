@@ -6,9 +6,9 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from common.errors import InputError, NotFoundError, UnavailableError
-from encoders import tuning
 from encoders.bundle import SHIPPED_BUNDLE
-from encoders.tuning import SPACE, Tuned, read_settings
+from encoders.tuning import tune as tuning
+from encoders.tuning.tune import SPACE, Tuned, read_settings
 from ingest.dataset.dataset import write_dataset
 from ingest.simulation.simulate import simulate
 

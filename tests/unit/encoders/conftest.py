@@ -7,7 +7,7 @@ from common.binning import N_BINS
 from common.dataset import Dataset, Text
 from common.records import Detection, Summary
 from encoders.config import RecipeName, TextConceptsConfig, TrainingConfig, config_of
-from encoders.training import train
+from encoders.training.train import train
 
 KINDS = ("soft", "hard", "absorbed")
 

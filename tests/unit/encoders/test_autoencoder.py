@@ -7,9 +7,15 @@ import torch
 from common.binning import N_BINS
 from common.ports import no_progress
 from encoders.autoencoder import SpectrumAutoencoder, bounded, shapes
-from encoders.checkpoint import Checkpoints
 from encoders.config import TrainingConfig
-from encoders.fit_autoencoder import Spectra, encode, fit_autoencoder, reconstruction_error, thin
+from encoders.fitting.checkpoint import Checkpoints
+from encoders.fitting.fit_autoencoder import (
+    Spectra,
+    encode,
+    fit_autoencoder,
+    reconstruction_error,
+    thin,
+)
 
 SMALL = TrainingConfig(width=16, encoder_layers=1, autoencoder_epochs=20, autoencoder_batch=8)
 

@@ -6,8 +6,8 @@ import pytest
 from common.calibration import Calibration
 from common.errors import InputError
 from common.representations import Representations
-from encoders.calibrate import calibrate
-from encoders.neighbour_rules import calibration_error
+from encoders.evaluation.calibrate import calibrate
+from encoders.evaluation.neighbour_rules import calibration_error
 
 N = 3000
 

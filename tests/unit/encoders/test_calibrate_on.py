@@ -6,9 +6,16 @@ import pytest
 from common.calibration import Calibration, Origin, VariableRule
 from common.errors import InputError
 from common.representations import Representations
-from encoders.calibrate import calibrate
-from encoders.calibrate_on import calibrate_on, some_of, widening
-from encoders.intervals import Residuals, bounds_of, envelope, on_other_half, stretch, widened
+from encoders.evaluation.calibrate import calibrate
+from encoders.evaluation.calibrate_on import calibrate_on, some_of, widening
+from encoders.evaluation.intervals import (
+    Residuals,
+    bounds_of,
+    envelope,
+    on_other_half,
+    stretch,
+    widened,
+)
 
 N_REAL, N_SIMULATED = 600, 3000
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from encoders.calibration import calibrated_temperature
+from encoders.fitting.temperature import calibrated_temperature
 
 
 @pytest.mark.parametrize("temperature", [0.03, 0.1, 0.4])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from common.disk_cache import DiskCache
 from common.errors import InputError, UnavailableError
-from encoders.embedding_cache import CHUNK, CachedEmbedder, chunks_by_length
+from encoders.text.embedding_cache import CHUNK, CachedEmbedder, chunks_by_length
 
 
 @pytest.fixture

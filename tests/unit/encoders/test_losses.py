@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encoders.losses import InfoNCELoss
+from encoders.fitting.losses import InfoNCELoss
 
 
 def random_pairs(seed, n=6, width=5):

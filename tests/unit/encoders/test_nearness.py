@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from common.calibration import RuleSet
+from encoders.evaluation.nearness import COUNTS, FEWEST, Distances, nearness_of
 from encoders.evaluation.neighbours import Nearest
-from encoders.nearness import COUNTS, FEWEST, Distances, nearness_of
 
 
 def made(spread, counts, n=2000, seed=0):

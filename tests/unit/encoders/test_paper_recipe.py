@@ -15,13 +15,13 @@ from encoders.bundle import load
 from encoders.config import Profile, RecipeName, TrainingConfig, config_of
 from encoders.evaluation.evaluate import evaluate
 from encoders.evaluation.representations import represent
-from encoders.fit_alignment import Pairs
+from encoders.fitting.fit_alignment import Pairs
 from encoders.manifest import FORMAT_VERSION, MANIFEST
 from encoders.recipes import paper_fit
 from encoders.recipes.known import RECIPES, recipe_of
 from encoders.recipes.paper import FullyConnected, PaperRecipe, SectionHeads, SideBySide
-from encoders.sentences import embed_sentences
-from encoders.training import train
+from encoders.text.sentences import embed_sentences
+from encoders.training.train import train
 
 ADA_002 = 1536
 

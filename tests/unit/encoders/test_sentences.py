@@ -1,7 +1,7 @@
 import numpy as np
 
 from common.records import Summary
-from encoders.sentences import embed_sentences
+from encoders.text.sentences import embed_sentences
 
 
 def summary(nature, xray="The spectrum is soft.", interpretation="It has a corona."):

@@ -3,9 +3,9 @@ import pytest
 
 from common.errors import UnavailableError
 from common.settings import get_settings
-from encoders.embedding_cache import CachedEmbedder
-from encoders.openai_text import OpenAIEmbedder
-from encoders.text import DEFAULT_TEXT_MODEL, SentenceTransformerEmbedder, open_embedder
+from encoders.text.embedders import DEFAULT_TEXT_MODEL, SentenceTransformerEmbedder, open_embedder
+from encoders.text.embedding_cache import CachedEmbedder
+from encoders.text.openai_embedder import OpenAIEmbedder
 
 TEXTS = [
     "an obscured active nucleus with an iron line",

@@ -9,10 +9,10 @@ import torch
 from common.concept_targets import concept_targets, trust
 from common.concepts import N_CONCEPTS, NAMES
 from common.records import Summary
-from encoders.concept_templates import write_templates
-from encoders.fit_text_concepts import ConceptText, fit_text_concepts
-from encoders.sentences import embed_sentences
-from encoders.text_concepts import TextConcepts, TextConceptsConfig
+from encoders.fitting.fit_text_concepts import ConceptText, fit_text_concepts
+from encoders.text.concept_templates import write_templates
+from encoders.text.sentences import embed_sentences
+from encoders.text.text_concepts import TextConcepts, TextConceptsConfig
 
 CONFIG = TextConceptsConfig(
     components=24, hidden=32, topic_hidden=8, members=1, templates=300, epochs=6, learning_rate=1e-2

@@ -7,9 +7,9 @@ import torch
 from common.dataset import detections_of
 from common.errors import BundleError, InputError, InvalidTableError, UnavailableError
 from common.ports import no_progress
-from encoders.checkpoint import Checkpoints
-from encoders.fit_alignment import fit_alignment
-from encoders.training import prepare, train
+from encoders.fitting.checkpoint import Checkpoints
+from encoders.fitting.fit_alignment import fit_alignment
+from encoders.training.train import prepare, train
 
 
 def test_train_learns_which_texts_and_spectra_belong_together(dataset, bundle):

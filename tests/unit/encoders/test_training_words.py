@@ -10,8 +10,8 @@ from common.concepts import N_CONCEPTS, NAMES
 from common.errors import InputError
 from common.records import Summary
 from encoders.bundle import load
-from encoders.fit_text_concepts import ConceptText
-from encoders.training import TrainingTexts, train
+from encoders.fitting.fit_text_concepts import ConceptText
+from encoders.training.train import TrainingTexts, train
 
 ON = Summary("A quasar.", "The X-ray spectrum is soft.", "A power law fits the quasar.", "given")
 OFF = Summary("Butter prices.", "The cost of butter rose.", "Cows are milked early.", "given")

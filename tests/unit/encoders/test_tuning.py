@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from common.errors import InputError, InvalidTableError, NotFoundError, UnavailableError
-from encoders import study as study_file
 from encoders.config import RecipeName, TrainingConfig, config_of
 from encoders.recipes import ours
-from encoders.search_space import PAPER_SPACE
-from encoders.training import train
-from encoders.tuning import SPACE, read_settings, tune
+from encoders.training.train import train
+from encoders.tuning import study as study_file
+from encoders.tuning.search_space import PAPER_SPACE
+from encoders.tuning.tune import SPACE, read_settings, tune
 
 TRIALS = 3
 

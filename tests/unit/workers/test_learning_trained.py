@@ -10,7 +10,7 @@ from word_embedder import WordEmbedder
 
 from encoders.bundle import load
 from encoders.config import TextConceptsConfig, TrainingConfig
-from encoders.training import train
+from encoders.training.train import train
 from ingest.simulation import simulate as simulation
 from search.app import load_model
 from search.collections.schema import model_of

@@ -27,13 +27,12 @@ from common.errors import InputError
 from common.estimation import SPREAD_NEIGHBOURS
 from common.ports import Progress, no_progress
 from common.representations import Representations
-from encoders.calibrate import FEWEST, OF_SPECTRUM, calibrate, unit_length
+from encoders.evaluation.calibrate import FEWEST, OF_SPECTRUM, calibrate, unit_length
 from encoders.evaluation.coverage import catalogue_values
 from encoders.evaluation.folds import Fold, make_folds
-from encoders.evaluation.neighbours import Nearest, NeighbourSearch
-from encoders.intervals import stretch, widened
-from encoders.nearness import K_NEAR, Distances, Nearness, nearness_of
-from encoders.neighbour_rules import (
+from encoders.evaluation.intervals import stretch, widened
+from encoders.evaluation.nearness import K_NEAR, Distances, Nearness, nearness_of
+from encoders.evaluation.neighbour_rules import (
     MOST_NEIGHBOURS,
     Asked,
     Near,
@@ -41,6 +40,7 @@ from encoders.neighbour_rules import (
     residuals_of,
     variable_rule,
 )
+from encoders.evaluation.neighbours import Nearest, NeighbourSearch
 
 MOST_BESIDE: Final = 3_000
 """Simulated detections that take part."""

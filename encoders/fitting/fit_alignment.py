@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from common.ports import Progress
 from encoders.alignment import HeadPair
-from encoders.checkpoint import Checkpoints
 from encoders.config import TrainingConfig
+from encoders.fitting.checkpoint import Checkpoints
+from encoders.fitting.losses import InfoNCELoss
 from encoders.heads import Heads, SharedSpace
-from encoders.losses import InfoNCELoss
-from encoders.recipes.recipe import FitHeads
 from encoders.retrieval import PERCENTS, Retrieval, rank_sources, rank_texts
 
 IntArray = npt.NDArray[np.int64]
@@ -67,6 +66,21 @@ class Pairs:
             "spectrum_to_text": rank_texts(*vectors),
             "text_to_spectrum": rank_sources(*vectors),
         }
+
+
+class FitHeads(Protocol):
+    """Train one member in place, for instance `fit_pair`."""
+
+    def __call__(
+        self,
+        pair: Heads,
+        training: Pairs,
+        validation: Pairs,
+        config: TrainingConfig,
+        member: int,
+    ) -> Iterator[tuple[int, float]]:
+        """Yield each epoch with its score on the validation pairs, higher being better."""
+        ...
 
 
 def fit_alignment(

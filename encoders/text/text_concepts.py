@@ -20,7 +20,7 @@ from common.numbers import N_NUMBER_FEATURES
 from common.ports import Float32Array
 from common.records import Summary
 from encoders.config import TextConceptsConfig
-from encoders.sentences import SentenceSets
+from encoders.text.sentences import SentenceSets
 
 SENTENCE_NORM = 4.0
 WHITENING_FLOOR = 0.1
@@ -174,7 +174,7 @@ class TextConcepts(nn.Module):
         summaries : sequence of Summary, length n
             Papers, or questions with all sections equal.
         sentences : SentenceSets
-            Their `encoders.sentences.embed_sentences`.
+            Their `encoders.text.sentences.embed_sentences`.
 
         Returns
         -------

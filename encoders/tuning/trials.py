@@ -19,11 +19,11 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 
 from common.errors import UnavailableError
-from encoders import study as study_file
 from encoders.config import TrainingConfig
-from encoders.fit_alignment import Pairs
+from encoders.fitting.fit_alignment import Pairs
 from encoders.recipes.known import recipe_of
-from encoders.search_space import space_of
+from encoders.tuning import study as study_file
+from encoders.tuning.search_space import space_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)

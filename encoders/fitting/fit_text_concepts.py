@@ -14,10 +14,10 @@ from torch.nn import functional
 from common.concepts import CLASSES, N_CONCEPTS
 from common.ports import Float32Array, Progress, TextEmbedder, no_progress
 from common.records import Summary
-from encoders.concept_templates import Template, write_templates
 from encoders.config import TextConceptsConfig
-from encoders.sentences import embed_sentences
-from encoders.text_concepts import ConceptReader, TextConcepts
+from encoders.text.concept_templates import Template, write_templates
+from encoders.text.sentences import embed_sentences
+from encoders.text.text_concepts import ConceptReader, TextConcepts
 
 IntArray = npt.NDArray[np.int64]
 

@@ -15,15 +15,15 @@ from common.dataset import Dataset
 from common.errors import InputError
 from common.ports import Progress, TextEmbedder, no_progress
 from common.records import content_hash
-from encoders import study as study_file
 from encoders.bundle import ModelBundle
-from encoders.checkpoint import Checkpoints
 from encoders.config import TrainingConfig
-from encoders.fit_alignment import Pairs
-from encoders.search_space import SPACE, read_settings, space_of
-from encoders.training import prepare
-from encoders.training_data import identity_of
-from encoders.trials import Trials, run_trials
+from encoders.fitting.checkpoint import Checkpoints
+from encoders.fitting.fit_alignment import Pairs
+from encoders.training.train import prepare
+from encoders.training.training_data import identity_of
+from encoders.tuning import study as study_file
+from encoders.tuning.search_space import SPACE, read_settings, space_of
+from encoders.tuning.trials import Trials, run_trials
 
 __all__ = ["SPACE", "Tuned", "read_settings", "tune"]
 
@@ -35,7 +35,7 @@ class Tuned:
     """What a search has found so far."""
 
     settings: Mapping[str, Any]
-    """Best values of the names in `encoders.search_space.space_of`."""
+    """Best values of the names in `encoders.tuning.search_space.space_of`."""
     score: float
     """Mean of the six recalls, of both directions, on the validation split."""
     trial: int
@@ -69,7 +69,7 @@ def tune(
     Parameters
     ----------
     dataset : Dataset
-        Pairs, as for `encoders.training.train`; its test split is not used.
+        Pairs, as for `encoders.training.train.train`; its test split is not used.
     embedder : TextEmbedder
         Text model.
     path : Path

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from encoders.losses import InfoNCELoss
+from encoders.fitting.losses import InfoNCELoss
 
 IntArray = npt.NDArray[np.int64]
 

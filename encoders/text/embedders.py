@@ -13,9 +13,9 @@ from common.openai_api import OpenAIService
 from common.ports import Float32Array, Progress, TextEmbedder, no_progress
 from common.records import content_hash
 from common.settings import get_settings as shared_settings
-from encoders.embedding_cache import CachedEmbedder
-from encoders.openai_text import PREFIX, OpenAIEmbedder
 from encoders.settings import get_settings
+from encoders.text.embedding_cache import CachedEmbedder
+from encoders.text.openai_embedder import PREFIX, OpenAIEmbedder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

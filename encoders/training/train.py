@@ -12,25 +12,31 @@ from common.dataset import Dataset
 from common.errors import BundleError
 from common.ports import FloatArray, Progress, TextEmbedder, no_progress
 from encoders.bundle import ModelBundle
-from encoders.calibration import calibrated_temperature
-from encoders.checkpoint import Checkpoints
 from encoders.concept_bridge import beyond_expectation, fit_spectrum_concepts
 from encoders.config import BRIDGE_SHARES, Profile, RecipeName, TrainingConfig, config_of
-from encoders.fit_alignment import Pairs, fit_alignment, mean_recall_of
-from encoders.fit_autoencoder import (
+from encoders.fitting.checkpoint import Checkpoints
+from encoders.fitting.fit_alignment import Pairs, fit_alignment, mean_recall_of
+from encoders.fitting.fit_autoencoder import (
     Spectra,
     encode,
     fit_autoencoder,
     reconstruction_error,
     thin,
 )
-from encoders.fit_reading import Read, kept_reader, mean_told, read_texts, text_concepts_for
+from encoders.fitting.temperature import calibrated_temperature
 from encoders.manifest import Manifest
 from encoders.model import SpectrumTextModel
 from encoders.recipes.known import recipe_of
 from encoders.shared_space import choose_share
 from encoders.spectral_targets import spectral_targets
-from encoders.training_data import (
+from encoders.training.fit_reading import (
+    Read,
+    kept_reader,
+    mean_told,
+    read_texts,
+    text_concepts_for,
+)
+from encoders.training.training_data import (
     IntArray,
     Parts,
     TrainingTexts,

@@ -15,8 +15,8 @@ from common.dataset import Dataset
 from common.ports import Progress
 from common.variables import VARIABLE_NAMES
 from encoders.autoencoder import ShapeAutoencoder, shapes
-from encoders.checkpoint import Checkpoints, restore, state_of
 from encoders.config import TrainingConfig
+from encoders.fitting.checkpoint import Checkpoints, restore, state_of
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -178,7 +178,7 @@ def _plural(thing: str) -> str:
 
 @lru_cache
 def _table() -> dict[str, Any]:
-    text = files("encoders").joinpath("concept_phrases.toml").read_text(encoding="utf-8")
+    text = files("encoders.text").joinpath("concept_phrases.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 

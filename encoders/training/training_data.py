@@ -14,7 +14,7 @@ from common.ports import TextEmbedder
 from common.records import Summary, content_hash
 from encoders.bundle import ModelBundle
 from encoders.config import TrainingConfig
-from encoders.fit_text_concepts import ConceptText
+from encoders.fitting.fit_text_concepts import ConceptText
 
 IntArray = npt.NDArray[np.int64]
 

@@ -3,7 +3,7 @@
 Neighbours are of the training split, calibrated is on the validation split: what a detection that
 nothing was learnt from will meet. Intervals are conformal: residuals in units of the neighbours'
 spread (`crepes.ConformalPredictiveSystem`), so they are wider where neighbours disagree.
-`encoders.calibrate_on` does it on the values of another dataset.
+`encoders.evaluation.calibrate_on` does it on the values of another dataset.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from common.calibration import Calibration, ClassRule, Origin, RuleSet, Variable
 from common.errors import InputError
 from common.ports import Float32Array, Progress, no_progress
 from common.representations import Representations
-from encoders.evaluation.neighbours import NeighbourSearch
-from encoders.nearness import Distances, nearness_of
-from encoders.neighbour_rules import (
+from encoders.evaluation.nearness import Distances, nearness_of
+from encoders.evaluation.neighbour_rules import (
     MOST_NEIGHBOURS,
     Asked,
     class_rule,
     variable_rule,
 )
+from encoders.evaluation.neighbours import NeighbourSearch
 
 OF_SPECTRUM = ("spectrum", "shared_spectrum")
 

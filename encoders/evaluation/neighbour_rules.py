@@ -10,6 +10,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from common.calibration import Average, ClassRule, Origin, Representation, VariableRule
 from common.estimation import SPREAD_NEIGHBOURS, spread, vote
+from encoders.evaluation.intervals import Residuals, bounds_of, envelope, first_half, on_other_half
 from encoders.evaluation.neighbours import Nearest
 from encoders.evaluation.result import Rule
 from encoders.evaluation.rules import (
@@ -19,7 +20,6 @@ from encoders.evaluation.rules import (
     best_rule,
     estimate_all,
 )
-from encoders.intervals import Residuals, bounds_of, envelope, first_half, on_other_half
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

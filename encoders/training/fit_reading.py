@@ -12,12 +12,12 @@ from common.ports import Float32Array, Progress, TextEmbedder
 from common.records import Summary
 from encoders.bundle import ModelBundle
 from encoders.config import TrainingConfig
-from encoders.fit_text_concepts import ConceptText, fit_text_concepts
+from encoders.fitting.fit_text_concepts import ConceptText, fit_text_concepts
 from encoders.model import SpectrumTextModel
 from encoders.recipes.known import recipe_of
-from encoders.sentences import SentenceSets, embed_sentences
-from encoders.text_concepts import TextConcepts
-from encoders.training_data import IntArray, Parts, TrainingTexts
+from encoders.text.sentences import SentenceSets, embed_sentences
+from encoders.text.text_concepts import TextConcepts
+from encoders.training.training_data import IntArray, Parts, TrainingTexts
 
 MOST_SIMULATED_TEXTS = 6000  # their wording repeats itself soon
 

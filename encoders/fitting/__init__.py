@@ -1,0 +1,1 @@
+"""The parts of a model fitted to data, one at a time."""
