@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import print_json, say, stages
+from cli.console import print_json, say, stages
+from cli.options.store import AsJson, Bundle, DataDir, settings_for
 from search.app import keep_current_bundle, open_store
 from workers.maintenance.backup import Manifest, back_up
 from workers.maintenance.backup import restore as restore_backup

@@ -10,10 +10,10 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
-from cli.answering import Answering, opened
-from cli.option_groups import Place, grouped
-from cli.output import track
-from cli.spectra import Reading
+from cli.console import track
+from cli.options.answer import Answering, opened
+from cli.options.groups import Place, grouped
+from cli.options.spectrum_input import Reading
 from common.errors import ChandraSearchError, InputError, InvalidQueryError, NotFoundError
 from search.api.request_models import BatchQuestion, ExamplesQuestion, TextQuestion
 from search.queries.questions import MAX_QUESTIONS, Question

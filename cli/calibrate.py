@@ -7,9 +7,9 @@ from typing import Annotated, Final
 import typer
 
 from cli.calibration import calibrate_bundle, print_calibration, read_real, refuse_observed
+from cli.console import print_json, say, stages
 from cli.datasets import read_with_texts
-from cli.options import AsJson, DataDir, settings_for
-from cli.output import print_json, say, stages
+from cli.options.store import AsJson, DataDir, settings_for
 from common.calibration import Calibration, write_calibration
 from common.errors import InputError
 from ingest.simulation.simulate import simulate

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from cli.output import answers, say
+from cli.console import answers, say
 from common.calibration import Calibration, RuleSet, write_calibration
 from common.dataset import Dataset
 from common.errors import InputError

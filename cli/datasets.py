@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from cli.console import say
 from cli.evaluation import data_dir_of, is_store
-from cli.output import say
 from common.dataset import Dataset
 from common.ports import Progress, TextEmbedder
 from ingest.dataset.dataset import ARRAYS, read_dataset

@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.answering import Answering, opened
-from cli.narrowing import Narrowing
-from cli.option_groups import Place, grouped
-from cli.output import track
-from cli.spectra import Reading
+from cli.console import track
+from cli.options.answer import Answering, opened
+from cli.options.filters import Narrowing
+from cli.options.groups import Place, grouped
+from cli.options.spectrum_input import Reading
 from search.rendering.formats import render_classification, render_description, render_estimates
 
 Subject = Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from cli.output import answers, say
+from cli.console import answers, say
 from common.dataset import Dataset
 from common.errors import InputError
 from common.ports import Progress

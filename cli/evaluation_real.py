@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rich.markup import escape
 from rich.table import Table
 
-from cli.output import answers, say, stages
+from cli.console import answers, say, stages
 from common.calibration import CALIBRATION, read_calibration
 from common.dataset import Dataset, detections_of, split_by_source
 from common.errors import InputError

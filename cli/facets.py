@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from cli.answering import Answering, opened
-from cli.narrowing import Narrowing
-from cli.option_groups import Place, grouped
-from cli.output import print_json
+from cli.console import print_json
+from cli.options.answer import Answering, opened
+from cli.options.filters import Narrowing
+from cli.options.groups import Place, grouped
 from search.rendering.formats import render_facets
 from search.results import Target
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import Report, errors, print_json, say, stages, track
+from cli.console import Report, errors, print_json, say, stages, track
+from cli.options.store import AsJson, Bundle, DataDir, settings_for
 from common.errors import InputError, UnavailableError
 from common.records import Outcome, Paper, Refusal
 from ingest.catalogue.catalogue import Catalogue, read_catalogue, read_detections

@@ -10,8 +10,8 @@ import typer
 from rich.console import Group
 from rich.live import Live
 
-from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import answers, errors, print_json, say, table_of
+from cli.console import answers, errors, print_json, say, table_of
+from cli.options.store import AsJson, Bundle, DataDir, settings_for
 from common.errors import NotFoundError, StoreLockedError
 from search.app import open_store, open_uploads
 from search.collections.schema import INGEST_LOG

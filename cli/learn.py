@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from cli.console import answers, print_json, say, stages
 from cli.models import SimulatedShare, refuse_full_folder
-from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import answers, print_json, say, stages
-from cli.recipes import ProfileOption
+from cli.options.recipe import ProfileOption
+from cli.options.store import AsJson, Bundle, DataDir, settings_for
 from common.errors import StoreLockedError
 from encoders.config import Profile
 from search.app import open_store

@@ -26,8 +26,8 @@ from cli import (
     verify,
     worker,
 )
-from cli.many_files import ManyFiles
-from cli.output import say
+from cli.console import say
+from cli.options.many_files import ManyFiles
 from common.errors import ChandraSearchError, UnavailableError
 
 WRONG_USE = 2

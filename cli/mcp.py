@@ -1,8 +1,8 @@
 """``chandra-search mcp``: tools for a language model."""
 
-from cli.answering import opened
-from cli.option_groups import Place, grouped
-from cli.output import say
+from cli.console import say
+from cli.options.answer import opened
+from cli.options.groups import Place, grouped
 
 
 @grouped

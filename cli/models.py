@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.calibration import calibrate_bundle, keep_in_bundle, read_real, refuse_observed
+from cli.console import print_json, say, stages
 from cli.datasets import read_to_learn, read_with_texts
 from cli.evaluation import is_store, print_evaluation, represent_store, seen_in_training
 from cli.evaluation_real import print_real, refuse_without_dataset, score_on_real
-from cli.options import AsJson
-from cli.output import print_json, say, stages
-from cli.recipes import ProfileOption, RecipeOption
-from cli.words import read_words
+from cli.options.corpus import read_words
+from cli.options.recipe import ProfileOption, RecipeOption
+from cli.options.store import AsJson
 from common.dataset import Dataset
 from common.errors import InputError
 from encoders.config import (

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from cli.answering import Answering, opened
-from cli.narrowing import Narrowing
-from cli.option_groups import Place, grouped
-from cli.output import answers, say, stages
+from cli.console import answers, say, stages
+from cli.options.answer import Answering, opened
+from cli.options.filters import Narrowing
+from cli.options.groups import Place, grouped
 from search.rendering.formats import render_outliers
 
 FEW = 256

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cli.options import AsJson, DataDir, settings_for
-from cli.output import print_json, say, stages
+from cli.console import print_json, say, stages
+from cli.options.store import AsJson, DataDir, settings_for
 from common.errors import InputError
 from search.app import open_store
 from search.collections.schema import model_of

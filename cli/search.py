@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from cli.answering import Answering, give_page, opened
 from cli.batch import batch
-from cli.narrowing import Narrowing
-from cli.option_groups import Arranging, LongPaging, Paging, Place, grouped
-from cli.spectra import Reading
+from cli.options.answer import Answering, give_page, opened
+from cli.options.filters import Narrowing
+from cli.options.groups import Arranging, LongPaging, Paging, Place, grouped
+from cli.options.spectrum_input import Reading
 from search.filters.cone import Cone
 from search.results import Ranking, Target
 

@@ -10,9 +10,9 @@ import typer
 import uvicorn
 from fastapi import APIRouter
 
-from cli.answering import opened
-from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import Report, answers, print_json, say, stages, table_of, track
+from cli.console import Report, answers, print_json, say, stages, table_of, track
+from cli.options.answer import opened
+from cli.options.store import AsJson, Bundle, DataDir, settings_for
 from common.errors import InputError
 from common.supervised_loop import SupervisedLoop
 from ingest.simulation.simulate import simulate

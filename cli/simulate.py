@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from cli.console import answers, print_json, say, stages
 from cli.models import Seed, refuse_full_folder
-from cli.options import AsJson
-from cli.output import answers, print_json, say, stages
+from cli.options.store import AsJson
 from common.errors import InputError
 from ingest.catalogue.catalogue import read_catalogue
 from ingest.dataset.dataset import write_dataset

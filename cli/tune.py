@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from cli.console import answers, print_json, say, stages
 from cli.datasets import read_with_texts
 from cli.models import DatasetPath, Seed, Start, TextModel, load_start
-from cli.options import AsJson
-from cli.output import answers, print_json, say, stages
-from cli.recipes import RecipeOption
+from cli.options.recipe import RecipeOption
+from cli.options.store import AsJson
 from common.errors import UnavailableError
 from encoders.config import RecipeName, config_of
 from encoders.text.embedders import DEFAULT_TEXT_MODEL, open_embedder

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cli.options import AsJson, Bundle, DataDir, settings_for
-from cli.output import answers, print_json, say, stages, table_of
+from cli.console import answers, print_json, say, stages, table_of
+from cli.options.store import AsJson, Bundle, DataDir, settings_for
 from common.errors import NotFoundError
 from ingest.spectra.discover import find_spectra
 from search.app import open_store

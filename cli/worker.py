@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Bundle, DataDir, settings_for
+from cli.options.store import Bundle, DataDir, settings_for
 from common.errors import InputError
 from search.api.logs import log_as_json
 from search.settings import SearchSettings

@@ -5,7 +5,8 @@ import pytest
 from fake_encoder import FakeEncoder
 from small_store import SmallStore
 
-from cli import answering, main
+from cli import main
+from cli.options import answer as answering
 from search.app import build_services
 from search.store.embedded import EmbeddedStore
 

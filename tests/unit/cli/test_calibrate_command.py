@@ -4,7 +4,7 @@ import pytest
 from fake_encoder import FakeEncoder
 from known_neighbours import KnownNeighbours
 
-from cli import answering
+from cli.options import answer as answering
 from common.calibration import CALIBRATION, read_calibration
 from search.app import build_services, load_calibration
 from search.store.embedded import EmbeddedStore

@@ -1,6 +1,6 @@
 import pytest
 
-from cli.many_files import spread
+from cli.options.many_files import spread
 
 
 @pytest.mark.parametrize(

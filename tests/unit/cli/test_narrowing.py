@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.narrowing import Narrowing
+from cli.options.filters import Narrowing
 from common.errors import InvalidQueryError
 from search.filters.cone import Cone
 from search.filters.filters import DetectionFilter, PaperFilter

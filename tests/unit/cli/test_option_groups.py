@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.option_groups import grouped
+from cli.options.groups import grouped
 
 
 @dataclass(frozen=True)

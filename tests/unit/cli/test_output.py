@@ -3,8 +3,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from cli.console import Report, answers, table_of
 from cli.jobs import _shown
-from cli.output import Report, answers, table_of
 from common.records import Outcome
 
 NOTE = "https://cda.harvard.edu/csc21tap/async/" + 30 * "0123456789" + " did not answer: try again"

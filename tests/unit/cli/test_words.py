@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from word_embedder import WordEmbedder
 
-from cli.words import read_words
+from cli.options.corpus import read_words
 from common.concepts import NAMES
 from common.corpus import is_held_out
 from common.errors import InputError, InvalidTableError, NotFoundError

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from cli.options import Bundle, DataDir, settings_for
+from cli.options.store import Bundle, DataDir, settings_for
 from search.queries.pages import MAX_LIMIT
 from search.results import Arrange
 from search.settings import SearchSettings

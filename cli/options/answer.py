@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.option_groups import Paging
-from cli.output import say, stages
+from cli.console import say, stages
+from cli.options.groups import Paging
 from common.errors import InputError, InvalidQueryError
 from search.app import open_services
 from search.rendering.columns import remark_on_topic

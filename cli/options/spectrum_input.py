@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from cli.output import say
+from cli.console import say
 from common.binning import BIN_EDGES_KEV, N_BINS
 from common.errors import InvalidSpectrumError, NotFoundError
 from common.records import Spectrum

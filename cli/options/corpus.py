@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cli.output import say
+from cli.console import say
 from common.concept_targets import concept_targets
 from common.concepts import N_CONCEPTS
 from common.corpus import CorpusText
