@@ -49,7 +49,7 @@ from search.app import build_services
 from search.collections import schema
 from search.collections.schema import BOTH, DETECTIONS, SHARED_SPECTRUM, SHARED_TEXT, SPECTRUM, TEXT
 from search.filters.filters import DetectionFilter, restriction
-from search.results import Arrange
+from search.results import PageOptions
 from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
 
@@ -261,7 +261,7 @@ def ask_in_turns(queries, sky, rng, store, services, port) -> dict[str, list[flo
                 "none",
                 "detections",
                 WANTED,
-                Arrange(limit=K),
+                PageOptions(limit=K),
             ),
         )
         timed("HTTP", lambda: over_http(vector))  # noqa: B023

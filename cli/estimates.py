@@ -6,7 +6,7 @@ import typer
 
 from cli.console import track
 from cli.options.answer import Answering, opened
-from cli.options.filters import Narrowing
+from cli.options.filters import FilterOptions
 from cli.options.groups import Place, grouped
 from cli.options.spectrum_input import Reading
 from search.rendering.formats import render_classification, render_description, render_estimates
@@ -36,7 +36,7 @@ Neighbours = Annotated[
 def estimate(
     subjects: Subjects,
     reading: Reading,
-    narrowing: Narrowing,
+    narrowing: FilterOptions,
     how: Answering,
     place: Place,
     k: Neighbours = None,
@@ -81,7 +81,7 @@ def estimate(
 def classify(
     subject: Subject,
     reading: Reading,
-    narrowing: Narrowing,
+    narrowing: FilterOptions,
     how: Answering,
     place: Place,
     k: Neighbours = None,

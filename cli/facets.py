@@ -6,7 +6,7 @@ import typer
 
 from cli.console import print_json
 from cli.options.answer import Answering, opened
-from cli.options.filters import Narrowing
+from cli.options.filters import FilterOptions
 from cli.options.groups import Place, grouped
 from search.rendering.formats import render_facets
 from search.results import Target
@@ -16,7 +16,7 @@ Of = Annotated[Target, typer.Option("--to", help="Of what.")]
 
 @grouped
 def facets(
-    narrowing: Narrowing,
+    narrowing: FilterOptions,
     how: Answering,
     place: Place,
     fields: Annotated[
@@ -43,7 +43,7 @@ def facets(
 
 
 @grouped
-def explain(narrowing: Narrowing, place: Place, of: Of = "detections") -> None:
+def explain(narrowing: FilterOptions, place: Place, of: Of = "detections") -> None:
     """Show, as JSON, the filter that the engine gets.
 
     Example: chandra-search explain --class AGN --where "not (hard_hs < 0 or obsid = 1575)"

@@ -6,7 +6,7 @@ import typer
 
 from cli.console import answers, say, stages
 from cli.options.answer import Answering, opened
-from cli.options.filters import Narrowing
+from cli.options.filters import FilterOptions
 from cli.options.groups import Place, grouped
 from search.rendering.formats import render_outliers
 
@@ -21,7 +21,7 @@ app = typer.Typer(
 @app.command()
 @grouped
 def score(
-    narrowing: Narrowing,
+    narrowing: FilterOptions,
     place: Place,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the Isolation Forest.")] = 0,
 ) -> None:
@@ -45,7 +45,7 @@ def score(
 @app.command("list")
 @grouped
 def ranking(
-    narrowing: Narrowing,
+    narrowing: FilterOptions,
     how: Answering,
     place: Place,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Answers at most.")] = 20,

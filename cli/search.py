@@ -7,7 +7,7 @@ import typer
 
 from cli.batch import batch
 from cli.options.answer import Answering, give_page, opened
-from cli.options.filters import Narrowing
+from cli.options.filters import FilterOptions
 from cli.options.groups import Arranging, LongPaging, Paging, Place, grouped
 from cli.options.spectrum_input import Reading
 from search.filters.cone import Cone
@@ -37,7 +37,7 @@ Circle = Annotated[
 @grouped
 def text(
     question: Annotated[str, typer.Argument(help="What you look for, in words.")],
-    narrowing: Narrowing,
+    narrowing: FilterOptions,
     arranging: Arranging,
     how: Answering,
     place: Place,
@@ -69,7 +69,7 @@ def spectrum(
         Path, typer.Argument(help="PHA file or event list, or text of 400 counts (--exposure).")
     ],
     reading: Reading,
-    narrowing: Narrowing,
+    narrowing: FilterOptions,
     arranging: Arranging,
     how: Answering,
     place: Place,
@@ -102,7 +102,7 @@ def like(
     identifier: Annotated[
         str, typer.Argument(help="Id, key, source name or bibcode in the store.")
     ],
-    narrowing: Narrowing,
+    narrowing: FilterOptions,
     arranging: Arranging,
     how: Answering,
     place: Place,
@@ -129,7 +129,7 @@ def examples(
     identifiers: Annotated[
         list[str], typer.Argument(help="Ids, keys, source names or bibcodes: like these.")
     ],
-    narrowing: Narrowing,
+    narrowing: FilterOptions,
     arranging: Arranging,
     how: Answering,
     place: Place,
@@ -158,7 +158,7 @@ def examples(
 @app.command()
 @grouped
 def cone(
-    circle: Circle, narrowing: Narrowing, paging: LongPaging, how: Answering, place: Place
+    circle: Circle, narrowing: FilterOptions, paging: LongPaging, how: Answering, place: Place
 ) -> None:
     """List the detections in a circle on the sky, nearest to its centre first.
 
@@ -180,7 +180,7 @@ def cone(
 @app.command()
 @grouped
 def region(
-    circle: Circle, narrowing: Narrowing, paging: Paging, how: Answering, place: Place
+    circle: Circle, narrowing: FilterOptions, paging: Paging, how: Answering, place: Place
 ) -> None:
     """Find the papers about the sources in a circle on the sky.
 
@@ -202,7 +202,7 @@ def region(
 @app.command()
 @grouped
 def papers(
-    narrowing: Narrowing,
+    narrowing: FilterOptions,
     arranging: Arranging,
     how: Answering,
     place: Place,
@@ -235,7 +235,7 @@ def papers(
 
 @app.command()
 @grouped
-def detections(narrowing: Narrowing, paging: Paging, how: Answering, place: Place) -> None:
+def detections(narrowing: FilterOptions, paging: Paging, how: Answering, place: Place) -> None:
     """List the detections that fit a filter, without a question.
 
     Example: chandra-search search detections --class LXB --has bb_kt --all --output binaries.ecsv

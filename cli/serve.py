@@ -21,7 +21,7 @@ from search.api.logs import log_as_json
 from search.app import create_app, open_store, open_uploads
 from search.filters.filters import DetectionFilter
 from search.rendering.formats import render, render_estimates
-from search.results import Arrange, Page, Target
+from search.results import Page, PageOptions, Target
 from search.services import Services
 from search.settings import SearchSettings
 from search.store.base import Store
@@ -140,7 +140,7 @@ def _ask_four(services: Services, key: str) -> None:
     """Ask one question of each kind and print the answers."""
     service = services.search
     of_class = DetectionFilter(classes=("AGN",), where="flux_significance_b >= 5")
-    five = Arrange(limit=5)
+    five = PageOptions(limit=5)
     stored = service.detection(key).payload
     questions: tuple[tuple[str, Target, Page], ...] = (
         (

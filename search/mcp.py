@@ -17,7 +17,7 @@ from common.variables import BY_NAME
 from search.collections.schema import TOPIC_PROBABILITY
 from search.filters.cone import Cone
 from search.filters.filters import DetectionFilter, PaperFilter
-from search.results import Arrange, Estimate, Hit, Page, Target
+from search.results import Estimate, Hit, Page, PageOptions, Target
 from search.services import Services
 
 P = ParamSpec("P")
@@ -161,7 +161,7 @@ class _Tools:
             where=where,
             cone=cone and Cone.parse(cone),
         )
-        arrange = Arrange(limit=limit, cursor=cursor)
+        arrange = PageOptions(limit=limit, cursor=cursor)
         if question and (like or unlike):
             raise InvalidQueryError("question and like are two ways to ask: give one of them")
         if question:
@@ -212,7 +212,7 @@ class _Tools:
             min_topic=min_topic,
             any_topic=any_topic,
         )
-        arrange = Arrange(limit=limit, cursor=cursor)
+        arrange = PageOptions(limit=limit, cursor=cursor)
         if sum(map(bool, (question, about, region))) > 1:
             raise InvalidQueryError(
                 "question, about and region are three ways to ask: give one of them"

@@ -15,7 +15,7 @@ Ranking = Literal["hybrid", "dense", "keywords"]
 
 
 @dataclass(frozen=True, slots=True)
-class Arrange:
+class PageOptions:
     """How answers are cut and ordered.
 
     Attributes

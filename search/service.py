@@ -19,7 +19,7 @@ from search.filters.filters import DetectionFilter, PaperFilter, restriction
 from search.queries import literature, lookup, nearest, regions
 from search.queries.pages import MAX_LIMIT, PLAIN, Cursor, check_arrange, check_limit, cursor_of
 from search.queries.questions import Asked, Asker, Filter, Question, check_filter_kind
-from search.results import Arrange, Hit, Page, Ranking, Status, Subject, Target
+from search.results import Hit, Page, PageOptions, Ranking, Status, Subject, Target
 from search.store.base import HybridQuery, NearestQuery, Store
 
 MOST_VALUES = MAX_LIMIT
@@ -58,7 +58,7 @@ class SearchService:
         question: str,
         to: Target,
         query_filter: Filter | None = None,
-        arrange: Arrange = PLAIN,
+        arrange: PageOptions = PLAIN,
         ranking: Ranking = "hybrid",
     ) -> Page:
         """Return the detections or papers that best fit a question.
@@ -85,7 +85,7 @@ class SearchService:
         exposure_s: float,
         to: Target,
         query_filter: Filter | None = None,
-        arrange: Arrange = PLAIN,
+        arrange: PageOptions = PLAIN,
     ) -> Page:
         """Return the detections or papers nearest to a spectrum.
 
@@ -99,7 +99,7 @@ class SearchService:
             What to look for.
         query_filter : DetectionFilter or PaperFilter, optional
             Restriction by payload, of the kind that fits ``to``.
-        arrange : Arrange
+        arrange : PageOptions
             How answers are cut and ordered.
 
         Returns
@@ -124,7 +124,7 @@ class SearchService:
         negative: Sequence[str],
         to: Target,
         query_filter: Filter | None = None,
-        arrange: Arrange = PLAIN,
+        arrange: PageOptions = PLAIN,
     ) -> Page:
         """Return what is like some stored detections and papers and unlike others.
 
@@ -147,7 +147,7 @@ class SearchService:
         identifier: str,
         to: Target,
         query_filter: Filter | None = None,
-        arrange: Arrange = PLAIN,
+        arrange: PageOptions = PLAIN,
     ) -> Page:
         """Return what is like a stored detection or paper, its own source left out."""
         return self.by_examples([identifier], [], to, query_filter, arrange)
@@ -158,7 +158,7 @@ class SearchService:
         model_id: str,
         to: Target,
         query_filter: Filter | None = None,
-        arrange: Arrange = PLAIN,
+        arrange: PageOptions = PLAIN,
     ) -> Page:
         """Return the detections or papers nearest to a vector of the shared space.
 
@@ -172,7 +172,7 @@ class SearchService:
             What to look for.
         query_filter : DetectionFilter or PaperFilter, optional
             Restriction by payload, of the kind that fits ``to``.
-        arrange : Arrange
+        arrange : PageOptions
             How answers are cut and ordered.
 
         Returns
@@ -217,13 +217,13 @@ class SearchService:
         return regions.nearest_to_centre(self.store, cone, query_filter, limit, cursor)
 
     def papers_in(
-        self, cone: Cone, query_filter: PaperFilter | None = None, arrange: Arrange = PLAIN
+        self, cone: Cone, query_filter: PaperFilter | None = None, arrange: PageOptions = PLAIN
     ) -> Page:
         """Return papers that mention sources in a cone, those of most sources first."""
         return regions.papers_in(self.store, cone, query_filter, arrange)
 
     def select(
-        self, of: Target, query_filter: Filter | None = None, arrange: Arrange = PLAIN
+        self, of: Target, query_filter: Filter | None = None, arrange: PageOptions = PLAIN
     ) -> Page:
         """Return all detections or papers that fit a filter, in the order of their ids."""
         check_arrange(arrange)

@@ -31,7 +31,7 @@ from workers.ledger.checkpoints import Notes
 from workers.maintenance.backup import back_up
 from workers.metrics import LedgerCollector, StageMetrics, served
 from workers.settings import WorkerSettings
-from workers.steps.flow import Chore, Flow
+from workers.steps.flow import Flow, ScheduledJob
 from workers.steps.uploads import Uploads
 from workers.writing.dual_write import read_state
 from workers.writing.patience import NO_PATIENCE, Patience
@@ -97,7 +97,7 @@ def open_flow(
         )
         snapshot = partial(_take_snapshot, own, settings, workers.snapshots)
         stopping = Event()
-        chores: dict[str, Chore] = {
+        chores: dict[str, ScheduledJob] = {
             "score_outliers": partial(score_outliers, own),
             "snapshot": snapshot,
             "learn": ScheduledLearning(own, settings, stopping),

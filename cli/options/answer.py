@@ -16,7 +16,7 @@ from common.errors import InputError, InvalidQueryError
 from search.app import open_services
 from search.rendering.columns import remark_on_topic
 from search.rendering.formats import Format, render
-from search.results import Arrange, Page, Target
+from search.results import Page, PageOptions, Target
 from search.services import Services
 from search.settings import SearchSettings
 
@@ -131,7 +131,7 @@ def opened(settings: SearchSettings) -> Iterator[Services]:
 
 
 def give_page(
-    ask: Callable[[Arrange], Page],
+    ask: Callable[[PageOptions], Page],
     to: Target,
     title: str,
     paging: Paging,
@@ -158,7 +158,7 @@ def give_page(
         say(f"there are more: add --cursor {page.cursor} for the next page, or --all")
 
 
-def _all(ask: Callable[[Arrange], Page], arrange: Arrange) -> Page:
+def _all(ask: Callable[[PageOptions], Page], arrange: PageOptions) -> Page:
     with stages() as progress:
         page = ask(arrange)
         hits = [*page.hits]

@@ -50,7 +50,7 @@ _FIELDS: dict[Target, dict[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Narrowing:
+class FilterOptions:
     """Which detections or papers may answer."""
 
     classes: Annotated[

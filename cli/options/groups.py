@@ -10,7 +10,7 @@ import typer
 
 from cli.options.store import Bundle, DataDir, settings_for
 from search.queries.pages import MAX_LIMIT
-from search.results import Arrange
+from search.results import PageOptions
 from search.settings import SearchSettings
 
 Command = Callable[..., None]
@@ -99,9 +99,9 @@ class Paging:
         ),
     ] = False
 
-    def arrange(self) -> Arrange:
+    def arrange(self) -> PageOptions:
         """Return the arrangement of the first page asked for."""
-        return Arrange(limit=MAX_LIMIT if self.every else self.limit, cursor=self.cursor)
+        return PageOptions(limit=MAX_LIMIT if self.every else self.limit, cursor=self.cursor)
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,6 @@ class Arranging(Paging):
         ),
     ] = 0.0
 
-    def arrange(self) -> Arrange:
+    def arrange(self) -> PageOptions:
         """Return the arrangement of the first page asked for."""
         return replace(super().arrange(), by_source=self.by_source, diversity=self.diversity)

@@ -19,7 +19,7 @@ from search.results import Target
 
 Filter = DetectionFilter | PaperFilter
 FilterT = TypeVar("FilterT", DetectionFilter, PaperFilter)
-ModelT = TypeVar("ModelT", bound="Narrowing")
+ModelT = TypeVar("ModelT", bound="FilterParams")
 
 MAX_CONES = 10
 
@@ -45,7 +45,7 @@ AS_TEXT: Mapping[str, tuple[Any, Any, str, Any]] = {
 """Fields that are texts in a question: annotation, default, description, examples."""
 
 
-class Narrowing(BaseModel):
+class FilterParams(BaseModel):
     """A question with fields of a filter."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

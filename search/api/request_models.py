@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 
 from common.binning import BIN_EDGES_KEV, N_BINS
 from common.records import Spectrum
-from search.api.filter_params import Narrowing, Text, narrowed_by
+from search.api.filter_params import FilterParams, Text, narrowed_by
 from search.filters.filters import DetectionFilter, PaperFilter
 from search.queries.pages import MAX_LIMIT
 from search.queries.questions import MAX_EXAMPLES, MAX_QUESTIONS, Question
 from search.rendering.formats import Format
-from search.results import Arrange, Ranking, Target
+from search.results import PageOptions, Ranking, Target
 
 Bin = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False, strict=True)]
 Component = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False, strict=True)]
@@ -31,7 +31,7 @@ MAX_BATCH_ANSWERS = 10_000
 MAX_BATCH_CONES = 20
 
 
-class Formatted(Narrowing):
+class Formatted(FilterParams):
     """How to answer."""
 
     format: Format | None = Field(
@@ -49,9 +49,9 @@ class Paged(Formatted):
         description="Where the page begins: `cursor` of the page before, of the same question.",
     )
 
-    def arrange(self) -> Arrange:
+    def arrange(self) -> PageOptions:
         """Return how answers are cut."""
-        return Arrange(self.limit, self.cursor)
+        return PageOptions(self.limit, self.cursor)
 
 
 @narrowed_by(DetectionFilter)
@@ -80,7 +80,7 @@ class RegionQuery(Paged):
 
 
 @narrowed_by(DetectionFilter, PaperFilter)
-class FilterQuery(Narrowing):
+class FilterQuery(FilterParams):
     """A filter by itself."""
 
     model_config = ConfigDict(
@@ -123,9 +123,9 @@ class Options(Paged):
         description="0 ranks by similarity alone; towards 1, answers differ more from each other.",
     )
 
-    def arrange(self) -> Arrange:
+    def arrange(self) -> PageOptions:
         """Return how answers are cut and ordered."""
-        return Arrange(self.limit, self.cursor, self.by_source, self.diversity)
+        return PageOptions(self.limit, self.cursor, self.by_source, self.diversity)
 
     def over(self, options: "Options") -> Self:
         """Return these options, with those of the query string where the body is silent."""

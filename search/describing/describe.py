@@ -12,11 +12,11 @@ from search.describing.template import Section, template
 from search.describing.writing import TOPICS, Writer
 from search.filters.filters import PaperFilter
 from search.results import (
-    Arrange,
     Classification,
     Description,
     Estimates,
     Hit,
+    PageOptions,
     Reference,
     Statement,
     Subject,
@@ -103,7 +103,7 @@ class Describer:
         if vector is None:
             return (), 0
         model_id = self._search.encoder.model_id
-        arrange = Arrange(limit=N_PAPERS)
+        arrange = PageOptions(limit=N_PAPERS)
         hits = self._search.by_vector(vector, model_id, "papers", ON_TOPIC, arrange).hits
         return hits, 0 if hits else self._search.store.count(PAPERS)
 

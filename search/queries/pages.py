@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from common.errors import InvalidQueryError
-from search.results import Arrange
+from search.results import PageOptions
 
 T = TypeVar("T")
 
 MAX_LIMIT = 1000
 """Most answers of one page."""
 
-PLAIN = Arrange()
+PLAIN = PageOptions()
 """The ten best answers."""
 
 Place = tuple[float | str, ...]
@@ -98,7 +98,7 @@ def mark(identifier: str) -> bytes:
     return hashlib.sha256(identifier.encode()).digest()[:_MARK]
 
 
-def cursor_of(arrange: Arrange, question: str, length: int) -> Cursor | None:
+def cursor_of(arrange: PageOptions, question: str, length: int) -> Cursor | None:
     """Return the cursor of an arrangement, whose place has so many parts."""
     if arrange.cursor is None:
         return None
@@ -119,7 +119,11 @@ def after(items: Iterable[T], place: Callable[[T], Place], cursor: Cursor | None
 
 
 def cut(
-    items: Sequence[T], place: Callable[[T], Place], arrange: Arrange, question: str, length: int
+    items: Sequence[T],
+    place: Callable[[T], Place],
+    arrange: PageOptions,
+    question: str,
+    length: int,
 ) -> tuple[list[T], str | None]:
     """Return one page of all items there are, and the cursor of the next page."""
     rest = after(items, place, cursor_of(arrange, question, length))
@@ -135,7 +139,7 @@ def check_limit(limit: int, most: int = MAX_LIMIT) -> None:
         raise InvalidQueryError(f"limit is {limit}: give a number from 1 to {most:,}")
 
 
-def check_arrange(arrange: Arrange) -> None:
+def check_arrange(arrange: PageOptions) -> None:
     """Refuse an arrangement that cannot be made."""
     check_limit(arrange.limit)
     if not 0 <= arrange.diversity <= 1:  # NaN is refused too

@@ -28,7 +28,7 @@ from search.filters.filters import DetectionFilter, PaperFilter, restriction
 from search.queries.lookup import find, no_vectors, same_source
 from search.queries.pages import PLAIN, check_arrange
 from search.queries.topic import by_default, left_out
-from search.results import Arrange, Ranking, Target
+from search.results import PageOptions, Ranking, Target
 from search.store.base import Store
 
 Filter = DetectionFilter | PaperFilter
@@ -63,7 +63,7 @@ class Question:
         The model that made the vector.
     query_filter : DetectionFilter, PaperFilter or None
         Restriction by payload, of the kind that fits `to`.
-    arrange : Arrange
+    arrange : PageOptions
         How answers are cut and ordered.
     ranking : {"hybrid", "dense", "keywords"}
         How papers are compared with words.
@@ -79,7 +79,7 @@ class Question:
     vector: npt.NDArray[np.float32] | None = None
     model_id: str = ""
     query_filter: Filter | None = None
-    arrange: Arrange = PLAIN
+    arrange: PageOptions = PLAIN
     ranking: Ranking = "hybrid"
 
     @property

@@ -18,7 +18,7 @@ from search.queries.nearest import as_hit
 from search.queries.pages import Cursor, Place, check_arrange, check_limit, cursor_of, cut
 from search.queries.rings import nearest_places
 from search.queries.topic import by_default, is_left_out
-from search.results import Arrange, Hit, Page
+from search.results import Hit, Page, PageOptions
 from search.store.base import MAX_LIMIT as MOST_IN_CONE
 from search.store.base import Store
 from search.store.scroll import scroll_all
@@ -40,7 +40,7 @@ def nearest_to_centre(
     """Return the detections in a cone, nearest to its centre first."""
     check_limit(limit, MOST_IN_CONE)
     asked = content_hash("cone", repr(cone), _said(query_filter))
-    shown = cursor_of(Arrange(limit, cursor), asked, length=2)
+    shown = cursor_of(PageOptions(limit, cursor), asked, length=2)
     condition = restriction(query_filter, store)
     found = nearest_places(store, cone, condition, shown.place if shown else (), limit + 1)
     page = found[:limit]
@@ -51,7 +51,9 @@ def nearest_to_centre(
     return Page(hits, following)
 
 
-def papers_in(store: Store, cone: Cone, query_filter: PaperFilter | None, arrange: Arrange) -> Page:
+def papers_in(
+    store: Store, cone: Cone, query_filter: PaperFilter | None, arrange: PageOptions
+) -> Page:
     """Return the papers that mention sources in a cone, those of most sources first, then new ones.
 
     The score is the number of these sources that a paper mentions. Papers that are not about X-ray

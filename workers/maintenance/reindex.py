@@ -35,7 +35,13 @@ from search.collections.schema import (
 from search.settings import SearchSettings
 from search.store.base import NearestQuery, Store
 from search.store.scroll import scroll_all
-from workers.writing.dual_write import Carrier, Reindexing, forget_state, read_state, write_state
+from workers.writing.dual_write import (
+    ModelCopier,
+    Reindexing,
+    forget_state,
+    read_state,
+    write_state,
+)
 from workers.writing.writer import in_batches
 
 BATCH = 256
@@ -174,11 +180,11 @@ class Reindex:
 
     def _carry(self, kind: str, listed: str, stage: str, progress: Progress) -> int:
         """Carry the points that one collection lists."""
-        carrier = Carrier(self._store, self._state().old, self._encoder)
+        copier = ModelCopier(self._store, self._state().old, self._encoder)
         total, done, written = self._store.count(listed), 0, 0
         records = scroll_all(self._store, listed, with_payload=False)
         for batch in in_batches(records, BATCH):
-            written += carrier.carry(kind, [UUID(str(record.id)) for record in batch])
+            written += copier.copy(kind, [UUID(str(record.id)) for record in batch])
             done += len(batch)
             progress(stage, done, max(done, total))
         return written

@@ -42,7 +42,7 @@ from search.collections.schema import (
 from search.store.base import PointId
 from search.store.revisions import revisions_of
 from search.store.scroll import scroll_all
-from workers.writing.dual_write import Carrier, is_carried, read_state
+from workers.writing.dual_write import ModelCopier, is_carried, read_state
 from workers.writing.pipeline import Pipeline
 from workers.writing.writer import in_batches
 
@@ -222,13 +222,13 @@ class Verifier:
     def _renew(self, kind: str, records: list[models.Record]) -> None:
         """Encode what lacks vectors, from the inputs that are kept."""
         if self._repair and records:
-            self._carrier().renew(kind, [UUID(str(record.id)) for record in records])
+            self._copier().renew(kind, [UUID(str(record.id)) for record in records])
 
     def _renew_from_inputs(self, kind: str, record: models.Record) -> None:
-        self._carrier().renew(kind, [UUID(str(record.id))], afresh=True)
+        self._copier().renew(kind, [UUID(str(record.id))], afresh=True)
 
-    def _carrier(self) -> Carrier:
-        return Carrier(self._store, self._encoder.model_id, self._encoder)
+    def _copier(self) -> ModelCopier:
+        return ModelCopier(self._store, self._encoder.model_id, self._encoder)
 
     def _check_inputs(self) -> None:
         """Find inputs that belong to no detection, and are too old to be ahead of theirs."""

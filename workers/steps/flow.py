@@ -62,7 +62,7 @@ class Observer(Protocol):
         ...
 
 
-class Uncounted:
+class NullObserver:
     """Nobody counts."""
 
     def done(self, stage: str, feed: str, items: int, seconds: float) -> None:
@@ -72,7 +72,7 @@ class Uncounted:
         """Count nothing."""
 
 
-Chore = Callable[[Progress], object]
+ScheduledJob = Callable[[Progress], object]
 """A job that needs no archive; it reports progress now and then, so that it is known to live."""
 
 
@@ -88,7 +88,7 @@ class Flow:
         pipeline: Pipeline,
         archives: Archives,
         settings: WorkerSettings,
-        chores: Mapping[str, Chore] | None = None,
+        chores: Mapping[str, ScheduledJob] | None = None,
         observer: Observer | None = None,
         stopping: Event | None = None,
         uploads: Uploads | None = None,
@@ -100,13 +100,13 @@ class Flow:
         self.settings = settings
         self.book = JobBook(self.ledger.notes, settings, jobs(settings))
         self._feeds = archives.feeds
-        self._observer = observer or Uncounted()
+        self._observer = observer or NullObserver()
         self._discoverer = Discoverer(self.ledger, pipeline, settings)
         self._fetcher = Fetcher(self.ledger, settings, archives)
         self._storer = Storer(self.ledger, pipeline, settings)
         upkeep = Upkeep(self.ledger, pipeline, self._storer, archives.matcher)
         age = timedelta(days=settings.rematch_days)
-        self._chores: dict[str, Chore] = {
+        self._chores: dict[str, ScheduledJob] = {
             "rematch": partial(upkeep.rematch, age),
             "refresh_citations": partial(upkeep.refresh_citations, archives.citations),
             OPTIMIZE: self._optimize,

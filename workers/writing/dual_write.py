@@ -133,7 +133,7 @@ def forget_state(store: Store) -> None:
     store.delete_collection(REINDEX)
 
 
-class Carrier:
+class ModelCopier:
     """Make the collections of one model say what those of another say."""
 
     def __init__(self, store: Store, source: str, encoder: Encoder) -> None:
@@ -141,8 +141,8 @@ class Carrier:
         self._source = source
         self._encoder = encoder
 
-    def carry(self, kind: str, ids: Sequence[UUID]) -> int:
-        """Carry these points of a kind, and return how many were written.
+    def copy(self, kind: str, ids: Sequence[UUID]) -> int:
+        """Copy these points of a kind, and return how many were written.
 
         Raises
         ------

@@ -32,7 +32,7 @@ from search.collections import kept_inputs as inputs
 from search.collections import schema
 from search.collections.schema import DETECTIONS, PAPERS, WITHDRAWN, collection_of
 from search.store.base import PointId, Store
-from workers.writing.dual_write import Carrier, read_state
+from workers.writing.dual_write import ModelCopier, read_state
 from workers.writing.first_inputs import FirstInputs
 from workers.writing.patience import NO_PATIENCE, Patience
 from workers.writing.writer import DetectionItem, Writer, in_batches
@@ -214,7 +214,7 @@ class Pipeline:
         state = read_state(self.store)
         target = state.target(model_id) if state else None
         if target:
-            Carrier(self.store, model_id, self._encoder_of(target)).carry(kind, ids)
+            ModelCopier(self.store, model_id, self._encoder_of(target)).copy(kind, ids)
         elif not state and schema.model_of(self.store) != model_id:
             raise _dropped(model_id)
 

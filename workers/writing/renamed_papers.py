@@ -19,7 +19,7 @@ from search.store.revisions import revisions_of
 from search.store.scroll import scroll_all
 
 
-class Moves:
+class BibcodeRenames:
     """What a batch of papers says about bibcodes.
 
     Attributes

@@ -27,7 +27,7 @@ from search.collections.schema import (
 )
 from search.store.base import Held, Store
 from search.store.revisions import revisions_of
-from workers.writing.renamed_papers import Moves
+from workers.writing.renamed_papers import BibcodeRenames
 
 ROUNDS = 20
 """How often a point may be changed by others while it is being written."""
@@ -133,7 +133,7 @@ class Writer:
 
     def write_papers(self, papers: Sequence[Paper]) -> tuple[list[Outcome], dict[str, set[UUID]]]:
         """Store papers, and return what became of them and which points were touched, by kind."""
-        moves = Moves(self._store, self.model_id, papers)
+        moves = BibcodeRenames(self._store, self.model_id, papers)
         made, summarized = _Made(self._encoder), _Summarized(self._summarizer)
         changed: set[UUID] = set()
         pending, carried = moves.current, moves
@@ -145,7 +145,7 @@ class Writer:
             if not lost:
                 break
             pending = [paper for paper in pending if paper.id in lost]
-            carried = Moves(self._store, self.model_id, pending)
+            carried = BibcodeRenames(self._store, self.model_id, pending)
             stored = self._read(PAPERS, [paper.id for paper in pending])
         else:
             raise _busy(len(pending), PAPERS)
@@ -159,7 +159,7 @@ class Writer:
         self,
         papers: Sequence[Paper],
         stored: Mapping[UUID, Held],
-        moves: Moves,
+        moves: BibcodeRenames,
         made: "_Made",
         summarized: "_Summarized",
         changed: set[UUID],

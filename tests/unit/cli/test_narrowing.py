@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.options.filters import Narrowing
+from cli.options.filters import FilterOptions
 from common.errors import InvalidQueryError
 from search.filters.cone import Cone
 from search.filters.filters import DetectionFilter, PaperFilter
@@ -13,7 +13,7 @@ NUMBERS = st.none() | st.floats(-1e6, 1e6)
 
 
 def test_narrowing_fills_every_field_of_the_filter_of_detections():
-    narrowing = Narrowing(
+    narrowing = FilterOptions(
         classes=["AGN"],
         exclude_classes=["Sy2"],
         where="hard_hs > 0",
@@ -46,7 +46,7 @@ def test_narrowing_fills_every_field_of_the_filter_of_detections():
 
 
 def test_narrowing_fills_every_field_of_the_filter_of_papers():
-    narrowing = Narrowing(
+    narrowing = FilterOptions(
         classes=["AGN"],
         exclude_classes=["Sy2"],
         where="year > 2000",
@@ -62,22 +62,22 @@ def test_narrowing_fills_every_field_of_the_filter_of_papers():
     built = narrowing.filter("papers")
     assert (built.year_from, built.year_to) == (2001, 2004)
     assert built.model_fields_set == PaperFilter.model_fields.keys() - {"any_topic"}
-    assert Narrowing(any_topic=True).filter("papers") == PaperFilter(any_topic=True)
+    assert FilterOptions(any_topic=True).filter("papers") == PaperFilter(any_topic=True)
 
 
 def test_narrowing_lowest_probability_of_zero_is_something_else_than_none():
-    assert Narrowing(min_topic=0.0).filter("papers").min_topic == 0
+    assert FilterOptions(min_topic=0.0).filter("papers").min_topic == 0
 
 
 @pytest.mark.parametrize("given_", [{"min_topic": 1.2}, {"min_topic": float("nan")}])
 def test_narrowing_refuses_what_is_no_probability(given_):
     with pytest.raises(InvalidQueryError, match="--min-topic: "):
-        Narrowing(**given_).filter("papers")
+        FilterOptions(**given_).filter("papers")
 
 
 def test_narrowing_refuses_two_words_on_the_topic():
     with pytest.raises(InvalidQueryError, match="--min-topic: any topic is asked for as well"):
-        Narrowing(min_topic=0.9, any_topic=True).filter("papers")
+        FilterOptions(min_topic=0.9, any_topic=True).filter("papers")
 
 
 @pytest.mark.parametrize(
@@ -94,24 +94,24 @@ def test_narrowing_refuses_two_words_on_the_topic():
 )
 def test_narrowing_refuses_what_the_target_does_not_have_and_says_what_it_has(to, given_, said):
     with pytest.raises(InvalidQueryError, match=f"{said} cannot narrow down {to}.*--class"):
-        Narrowing(**given_).filter(to)
+        FilterOptions(**given_).filter(to)
 
 
 @pytest.mark.parametrize("text", ["hard_hs", "hard_hs:1", "hard_hs:a:", "hard_hs:1:2:3", "", ":"])
 def test_narrowing_refuses_what_is_no_range(text):
     with pytest.raises(InvalidQueryError, match="field:low:high"):
-        Narrowing(ranges=[text]).detections()
+        FilterOptions(ranges=[text]).detections()
 
 
 def test_narrowing_refuses_two_ranges_of_one_field():
     with pytest.raises(InvalidQueryError, match="twice"):
-        Narrowing(ranges=["hard_hs:0:", "hard_hs::1"]).detections()
+        FilterOptions(ranges=["hard_hs:0:", "hard_hs::1"]).detections()
 
 
 @pytest.mark.parametrize("day", ["yesterday", "2004-13-01", "04", "20040531x"])
 def test_narrowing_refuses_what_is_no_day(day):
     with pytest.raises(InvalidQueryError, match="2004-05-31, or a year"):
-        Narrowing(first=day).detections()
+        FilterOptions(first=day).detections()
 
 
 @given(low=NUMBERS, high=NUMBERS)
@@ -122,9 +122,9 @@ def test_narrowing_reads_any_range_it_could_write(low, high):
     text = f"hard_hs:{'' if low is None else low}:{'' if high is None else high}"
     if low is None and high is None:
         with pytest.raises(InvalidQueryError, match="hard_hs"):
-            Narrowing(ranges=[text]).detections().to_qdrant()
+            FilterOptions(ranges=[text]).detections().to_qdrant()
     else:
-        assert Narrowing(ranges=[text]).detections().ranges == {"hard_hs": (low, high)}
+        assert FilterOptions(ranges=[text]).detections().ranges == {"hard_hs": (low, high)}
 
 
 @pytest.mark.parametrize(
@@ -140,4 +140,4 @@ def test_narrowing_reads_any_range_it_could_write(low, high):
 )
 def test_narrowing_refuses_in_terms_of_its_options(to, given_, said):
     with pytest.raises(InvalidQueryError, match=said):
-        Narrowing(**given_).filter(to)
+        FilterOptions(**given_).filter(to)

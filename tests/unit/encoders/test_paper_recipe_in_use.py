@@ -8,7 +8,7 @@ import pytest
 from common.errors import InputError
 from common.records import Summary
 from search.app import build_services
-from search.results import Arrange
+from search.results import PageOptions
 from search.settings import SearchSettings
 from search.store.embedded import EmbeddedStore
 from workers.writing.pipeline import Pipeline
@@ -47,13 +47,13 @@ def test_a_text_finds_the_spectra_that_fit(services, dataset, printed_bundle):
     texts = printed_bundle.encode_summaries([text.summary for text in dataset.texts[:3]])
     for kind, vector in enumerate(texts.shared):
         page = services.search.by_vector(
-            vector, printed_bundle.model_id, "detections", arrange=Arrange(limit=20)
+            vector, printed_bundle.model_id, "detections", arrange=PageOptions(limit=20)
         )
         assert np.mean(np.array(kinds(page, dataset)) == kind) > 0.7
 
 
 def test_a_question_is_answered(services):
-    page = services.search.by_text("a soft source", "detections", arrange=Arrange(limit=20))
+    page = services.search.by_text("a soft source", "detections", arrange=PageOptions(limit=20))
     assert len(page.hits) == 20
 
 

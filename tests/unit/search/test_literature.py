@@ -9,7 +9,7 @@ from common.errors import InvalidQueryError
 from common.records import Paper
 from search.collections.schema import PAPERS
 from search.filters.filters import PaperFilter
-from search.results import Arrange
+from search.results import PageOptions
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def ids(hits):
 def pages(ask, limit):
     hits, cursor = [], None
     while True:
-        page = ask(Arrange(limit, cursor))
+        page = ask(PageOptions(limit, cursor))
         hits += page.hits
         cursor = page.cursor
         if cursor is None:
@@ -43,7 +43,7 @@ def words_of(hit):
 
 
 def test_hybrid_ranks_what_is_better_both_ways_above(service):
-    hits = service.by_text("jet merger dust", "papers", None, Arrange(200)).hits
+    hits = service.by_text("jet merger dust", "papers", None, PageOptions(200)).hits
     scores = [(hit.cosine, hit.keyword_score or 0.0) for hit in hits]
 
     for place, (cosine, keyword_score) in enumerate(scores):
@@ -53,8 +53,8 @@ def test_hybrid_ranks_what_is_better_both_ways_above(service):
 
 def test_hybrid_ranks_what_both_ways_find_above_what_one_finds_as_well(service):
     question = "jet merger dust"
-    hits = service.by_text(question, "papers", None, Arrange(200)).hits
-    dense = ids(service.by_text(question, "papers", None, Arrange(200), "dense").hits)
+    hits = service.by_text(question, "papers", None, PageOptions(200)).hits
+    dense = ids(service.by_text(question, "papers", None, PageOptions(200), "dense").hits)
     found_by_words = {hit.id for hit in hits if hit.keyword_score is not None}
 
     place = {identifier: i for i, identifier in enumerate(ids(hits))}
@@ -65,7 +65,7 @@ def test_hybrid_ranks_what_both_ways_find_above_what_one_finds_as_well(service):
 
 def test_hybrid_explains_both_scores_of_every_answer(synthetic, service):
     question = "corona wind"
-    hits = service.by_text(question, "papers", None, Arrange(50)).hits
+    hits = service.by_text(question, "papers", None, PageOptions(50)).hits
     asked = synthetic.encoder.encode_question(question).own[0]
 
     assert {hit.compared for hit in hits} == {"text+bm25"}
@@ -82,12 +82,12 @@ def test_keywords_find_only_papers_with_a_word_of_the_question(service):
     assert all({"burst", "nova"} & words_of(hit) for hit in hits)
     assert {hit.compared for hit in hits} == {"bm25"}
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-    everything = service.select("papers", None, Arrange(1000)).hits
+    everything = service.select("papers", None, PageOptions(1000)).hits
     assert len(hits) == sum(bool({"burst", "nova"} & words_of(hit)) for hit in everything)
 
 
 def test_dense_ranking_is_by_cosine_alone(service):
-    hits = service.by_text("halo", "papers", None, Arrange(20), "dense").hits
+    hits = service.by_text("halo", "papers", None, PageOptions(20), "dense").hits
 
     assert {hit.compared for hit in hits} == {"text"}
     assert [hit.score for hit in hits] == [hit.cosine for hit in hits]
@@ -108,7 +108,7 @@ def test_hybrid_pages_are_those_of_one_long_page(service):
 
     assert scores == sorted(scores, reverse=True)
     assert scores == pytest.approx(
-        [hit.score for hit in service.by_text("iron line", "papers", None, Arrange(200)).hits]
+        [hit.score for hit in service.by_text("iron line", "papers", None, PageOptions(200)).hits]
     )
 
 
@@ -117,7 +117,7 @@ def test_page_beyond_what_is_ranked_by_words_says_so(service, monkeypatch, ranki
     monkeypatch.setattr("search.queries.literature.DEPTH", 20)
 
     def ask(cursor):
-        return service.by_text("jet wind iron", "papers", None, Arrange(50, cursor), ranking)
+        return service.by_text("jet wind iron", "papers", None, PageOptions(50, cursor), ranking)
 
     first = ask(None)
 
@@ -131,7 +131,7 @@ def test_paper_added_between_hybrid_pages_repeats_nothing_and_loses_nothing(tmp_
     with synthetic.store:
         shown, cursor, number = [], None, 0
         while True:
-            page = synthetic.service.by_text("jet wind", "papers", None, Arrange(7, cursor))
+            page = synthetic.service.by_text("jet wind", "papers", None, PageOptions(7, cursor))
             shown += ids(page.hits)
             cursor = page.cursor
             if cursor is None:
@@ -147,14 +147,14 @@ def test_paper_added_between_hybrid_pages_repeats_nothing_and_loses_nothing(tmp_
 
 def test_answers_come_with_the_sentences_that_fit(service):
     for ranking in ("hybrid", "dense"):
-        hits = service.by_text("a flare", "papers", None, Arrange(50), ranking).hits
+        hits = service.by_text("a flare", "papers", None, PageOptions(50), ranking).hits
         for hit in hits:
             assert bool(hit.highlights) == ("flare" in words_of(hit))
             assert all("flare" in sentence for sentence in hit.highlights)
 
 
 def test_filter_holds_for_both_ways(service):
-    hits = service.by_text("jet", "papers", PaperFilter(year_from=2015), Arrange(200)).hits
+    hits = service.by_text("jet", "papers", PaperFilter(year_from=2015), PageOptions(200)).hits
 
     assert len(hits) == N_PAPERS // 4
     assert min(hit.payload["year"] for hit in hits) == 2015
@@ -172,11 +172,11 @@ def test_question_without_a_word_to_look_up_is_answered_by_vectors_alone(service
 @pytest.mark.parametrize("ranking", ["hybrid", "keywords"])
 def test_diversity_with_words_is_refused_with_the_cure(service, ranking):
     with pytest.raises(InvalidQueryError, match="set ranking to 'dense'"):
-        service.by_text("jet", "papers", None, Arrange(diversity=0.5), ranking)
+        service.by_text("jet", "papers", None, PageOptions(diversity=0.5), ranking)
 
 
 def test_diversity_of_dense_papers(service):
-    page = service.by_text("jet", "papers", None, Arrange(diversity=0.5), "dense")
+    page = service.by_text("jet", "papers", None, PageOptions(diversity=0.5), "dense")
 
     assert len(page.hits) == 10
     assert page.cursor is None

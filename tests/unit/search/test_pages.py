@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidQueryError
 from search.queries.pages import MAX_LIMIT, Cursor, after, check_arrange, cursor_of, cut, mark
-from search.results import Arrange
+from search.results import PageOptions
 
 IDS = st.uuids().map(str)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -70,7 +70,7 @@ def test_forged_cursor_of_the_right_question_is_refused(forged):
 
 
 def test_cursor_of_another_arrangement_of_the_question_is_refused():
-    arrange = Arrange(cursor=Cursor(("a",), 0).write("q"))
+    arrange = PageOptions(cursor=Cursor(("a",), 0).write("q"))
 
     with pytest.raises(InvalidQueryError, match="damaged"):
         cursor_of(arrange, "q", 2)
@@ -83,7 +83,7 @@ def test_cursor_of_another_arrangement_of_the_question_is_refused():
 def test_pages_put_together_are_the_whole_list_in_order(items, limit):
     pages, cursor = [], None
     while True:
-        page, cursor = cut(items, lambda item: item, Arrange(limit, cursor), "q", 2)
+        page, cursor = cut(items, lambda item: item, PageOptions(limit, cursor), "q", 2)
         pages += page
         if cursor is None:
             break
@@ -103,15 +103,15 @@ def test_last_answer_is_not_repeated_when_its_score_comes_back_a_rounding_error_
 @pytest.mark.parametrize("limit", [-1, 0, MAX_LIMIT + 1])
 def test_limit_out_of_range_is_refused(limit):
     with pytest.raises(InvalidQueryError, match=f"limit is {limit}: give a number from 1 to 1,000"):
-        check_arrange(Arrange(limit))
+        check_arrange(PageOptions(limit))
 
 
 @pytest.mark.parametrize("diversity", [-0.1, 1.1, math.nan, math.inf])
 def test_diversity_out_of_range_is_refused(diversity):
     with pytest.raises(InvalidQueryError, match="diversity is"):
-        check_arrange(Arrange(diversity=diversity))
+        check_arrange(PageOptions(diversity=diversity))
 
 
 def test_cursor_with_diversity_is_refused_with_the_reason():
     with pytest.raises(InvalidQueryError, match="depend on all before them"):
-        check_arrange(Arrange(diversity=0.5, cursor="any"))
+        check_arrange(PageOptions(diversity=0.5, cursor="any"))

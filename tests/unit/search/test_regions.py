@@ -10,7 +10,7 @@ from search.collections.schema import PAPERS
 from search.filters.cone import Cone
 from search.filters.filters import DetectionFilter, PaperFilter
 from search.queries import regions
-from search.results import Arrange
+from search.results import PageOptions
 
 CONES = [
     Cone(180.0, 0.0, 20.0),
@@ -99,7 +99,7 @@ def expected(synthetic, cone):
 
 @pytest.mark.parametrize("cone", CONES)
 def test_papers_of_a_region_mention_its_sources_most_first_then_newest(synthetic, cone):
-    hits = synthetic.service.papers_in(cone, arrange=Arrange(1000)).hits
+    hits = synthetic.service.papers_in(cone, arrange=PageOptions(1000)).hits
 
     assert {hit.id: hit.score for hit in hits} == expected(synthetic, cone)
     order = [(-hit.score, -hit.payload["year"]) for hit in hits]
@@ -110,13 +110,13 @@ def test_papers_of_a_region_page_on_and_keep_to_the_filter(synthetic):
     cone, hits, cursor = CONES[4], [], None
     wanted = PaperFilter(year_from=2010)
     while True:
-        page = synthetic.service.papers_in(cone, wanted, Arrange(9, cursor))
+        page = synthetic.service.papers_in(cone, wanted, PageOptions(9, cursor))
         hits += page.hits
         cursor = page.cursor
         if cursor is None:
             break
 
-    assert hits == synthetic.service.papers_in(cone, wanted, Arrange(1000)).hits
+    assert hits == synthetic.service.papers_in(cone, wanted, PageOptions(1000)).hits
     assert {hit.payload["year"] >= 2010 for hit in hits} == {True}
     assert len(hits) == 100
 
@@ -153,7 +153,7 @@ def test_region_with_too_many_detections_is_refused_with_the_number(synthetic, m
         synthetic.service.papers_in(CONES[4])
 
 
-@pytest.mark.parametrize("arrange", [Arrange(by_source=True), Arrange(diversity=0.5)])
+@pytest.mark.parametrize("arrange", [PageOptions(by_source=True), PageOptions(diversity=0.5)])
 def test_papers_of_a_region_cannot_be_arranged_otherwise(synthetic, arrange):
     with pytest.raises(InvalidQueryError, match="leave by_source and diversity out"):
         synthetic.service.papers_in(CONES[0], arrange=arrange)

@@ -24,7 +24,7 @@ from common.records import point_id
 from search.collections.schema import DETECTIONS, detection_payload
 from search.filters.filters import DetectionFilter, PaperFilter
 from search.queries.pages import MAX_LIMIT
-from search.results import Arrange
+from search.results import PageOptions
 from search.service import SearchService
 
 
@@ -93,7 +93,7 @@ def test_filter_shows_what_has_no_spectrum_yet_after_the_ranked_and_without_a_sc
     assert hits[-len(unranked) :] == unranked
     assert not any(hit.payload["has_spectrum"] for hit in unranked)
     assert all(hit.payload["has_spectrum"] for hit in hits if hit.score is not None)
-    assert len(service.by_text("anything", "detections", everything, Arrange(1)).hits) == 1
+    assert len(service.by_text("anything", "detections", everything, PageOptions(1)).hits) == 1
 
 
 def test_filter_on_variables_leaves_out_what_has_no_value(service):
@@ -125,17 +125,18 @@ def test_filter_of_the_other_kind_is_a_programming_error(service):
 
 @pytest.mark.parametrize("limit", [1, 2, MAX_LIMIT])
 def test_limit_bounds_the_answer_and_keeps_its_order(service, limit):
-    everything = service.by_text(QUESTION, "detections", arrange=Arrange(100)).hits
+    everything = service.by_text(QUESTION, "detections", arrange=PageOptions(100)).hits
 
     assert (
-        service.by_text(QUESTION, "detections", arrange=Arrange(limit)).hits == everything[:limit]
+        service.by_text(QUESTION, "detections", arrange=PageOptions(limit)).hits
+        == everything[:limit]
     )
 
 
 @pytest.mark.parametrize("limit", [-1, 0, MAX_LIMIT + 1])
 def test_limit_out_of_range_is_refused(service, limit):
     with pytest.raises(InvalidQueryError, match=f"limit is {limit}"):
-        service.by_text(QUESTION, "detections", arrange=Arrange(limit))
+        service.by_text(QUESTION, "detections", arrange=PageOptions(limit))
 
 
 def test_like_leaves_out_every_detection_of_the_same_source(service):

@@ -19,7 +19,7 @@ from common.errors import InvalidQueryError, NotFoundError
 from search.collections.schema import SHARED, SHARED_SPECTRUM, SPECTRUM, named_vectors
 from search.filters.filters import DetectionFilter, PaperFilter
 from search.queries.questions import MAX_EXAMPLES, MAX_QUESTIONS, Question
-from search.results import Arrange
+from search.results import PageOptions
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_vector_that_is_not_finite_or_zero_is_refused(service, value):
 QUESTIONS = [
     Question("text", "detections", text=QUESTION),
     Question("text", "papers", text=QUESTION),
-    Question("text", "papers", text="bursts", ranking="dense", arrange=Arrange(1)),
+    Question("text", "papers", text="bursts", ranking="dense", arrange=PageOptions(1)),
     Question("text", "papers", text="bursts", ranking="keywords"),
     Question(
         "spectrum",
@@ -141,7 +141,7 @@ QUESTIONS = [
     Question("spectrum", "papers", binned_counts=soft_counts(8), exposure_s=10.0),
     Question("examples", "papers", positive=[AGN.key], negative=[BINARY.key]),
     Question("text", "detections", text="any", query_filter=DetectionFilter(where="obsid > 0")),
-    Question("text", "detections", text="any", arrange=Arrange(2, by_source=True)),
+    Question("text", "detections", text="any", arrange=PageOptions(2, by_source=True)),
     Question("text", "papers", text=QUESTION, query_filter=PaperFilter(year_from=2005)),
 ]
 

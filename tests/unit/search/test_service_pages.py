@@ -10,7 +10,7 @@ from synthetic_store import CLASSES, INSTRUMENTS, N_SAME, N, SyntheticStore
 
 from common.errors import InvalidQueryError
 from search.filters.filters import DetectionFilter, PaperFilter
-from search.results import Arrange
+from search.results import PageOptions
 from search.service import SearchService
 
 MODEL = "fake0"
@@ -27,7 +27,7 @@ def pages(ask, limit, most=10_000):
     """Return the hits of all pages, and check that only the last is short."""
     hits, cursor = [], None
     while len(hits) < most:
-        page = ask(Arrange(limit, cursor))
+        page = ask(PageOptions(limit, cursor))
         hits += page.hits
         cursor = page.cursor
         if cursor is None:
@@ -55,7 +55,7 @@ def test_pages_put_together_are_every_detection_once_best_first(synthetic, limit
 
 @pytest.mark.parametrize("by_source", [False, True])
 def test_diverse_answers_may_be_as_many_as_a_page_holds(synthetic, by_source):
-    arrange = Arrange(1000, by_source=by_source, diversity=0.1)
+    arrange = PageOptions(1000, by_source=by_source, diversity=0.1)
 
     page = synthetic.service.by_vector(
         synthetic.question(1),
@@ -86,7 +86,7 @@ def test_page_does_not_depend_on_the_size_of_the_pages_before(synthetic):
 
     def ask(limit, cursor=None):
         return synthetic.service.by_vector(
-            question, MODEL, "detections", None, Arrange(limit, cursor)
+            question, MODEL, "detections", None, PageOptions(limit, cursor)
         )
 
     second = ask(13, ask(9).cursor)
@@ -130,7 +130,7 @@ def test_insertions_and_deletions_between_pages_repeat_nothing_and_lose_nothing_
         shown, gone, cursor = [], set(), None
         while True:
             page = few.service.by_vector(
-                question, MODEL, "detections", None, Arrange(limit, cursor)
+                question, MODEL, "detections", None, PageOptions(limit, cursor)
             )
             shown += [hit.id for hit in page.hits]
             cursor = page.cursor
@@ -172,7 +172,7 @@ def test_grouped_pages_show_the_best_detection_of_each_source_once(synthetic, li
             MODEL,
             "detections",
             None,
-            Arrange(arrange.limit, arrange.cursor, by_source=True),
+            PageOptions(arrange.limit, arrange.cursor, by_source=True),
         ),
         limit,
     )
@@ -194,7 +194,7 @@ def test_grouped_count_keeps_to_the_filter(synthetic):
     wanted = DetectionFilter(instrument=("ACIS",))
 
     page = synthetic.service.by_vector(
-        synthetic.question(6), MODEL, "detections", wanted, Arrange(by_source=True)
+        synthetic.question(6), MODEL, "detections", wanted, PageOptions(by_source=True)
     )
 
     for hit in page.hits:
@@ -206,7 +206,7 @@ def test_grouped_count_keeps_to_the_filter(synthetic):
 
 def test_papers_are_not_grouped_by_source(synthetic):
     with pytest.raises(InvalidQueryError, match="leave by_source out"):
-        synthetic.service.by_text("jet", "papers", None, Arrange(by_source=True))
+        synthetic.service.by_text("jet", "papers", None, PageOptions(by_source=True))
 
 
 def mean_cosine(synthetic, hits):
@@ -220,7 +220,7 @@ def test_diversity_makes_answers_differ_more_and_keeps_the_best_first(synthetic)
 
     def ask(diversity):
         page = synthetic.service.by_vector(
-            question, MODEL, "detections", None, Arrange(diversity=diversity)
+            question, MODEL, "detections", None, PageOptions(diversity=diversity)
         )
         assert diversity == 0 or page.cursor is None
         return page.hits
@@ -241,7 +241,7 @@ def test_diverse_answers_can_be_grouped_by_source(synthetic):
         MODEL,
         "detections",
         None,
-        Arrange(by_source=True, diversity=0.3),
+        PageOptions(by_source=True, diversity=0.3),
     ).hits
 
     assert len({hit.payload["source_name"] for hit in hits}) == len(hits) == 10
@@ -290,7 +290,9 @@ def test_page_beyond_the_reach_of_one_question_says_so(synthetic, monkeypatch):
     question = synthetic.question(8)
 
     def ask(cursor):
-        return synthetic.service.by_vector(question, MODEL, "detections", None, Arrange(60, cursor))
+        return synthetic.service.by_vector(
+            question, MODEL, "detections", None, PageOptions(60, cursor)
+        )
 
     second = ask(ask(None).cursor)
 
@@ -302,7 +304,7 @@ def test_page_beyond_the_reach_of_one_question_says_so(synthetic, monkeypatch):
 def test_cursor_belongs_to_question_filter_and_target(synthetic):
     service: SearchService = synthetic.service
     cursor = service.by_text("jet", "detections").cursor
-    page = Arrange(cursor=cursor)
+    page = PageOptions(cursor=cursor)
 
     assert service.by_text("  jet ", "detections", None, page).hits
     for asked in (
@@ -310,7 +312,7 @@ def test_cursor_belongs_to_question_filter_and_target(synthetic):
         lambda: service.by_text("jet", "papers", None, page),
         lambda: service.by_text("jet", "papers", None, page, "dense"),
         lambda: service.by_text("jet", "detections", DetectionFilter(obsid=(1,)), page),
-        lambda: service.by_text("jet", "detections", None, Arrange(10, cursor, by_source=True)),
+        lambda: service.by_text("jet", "detections", None, PageOptions(10, cursor, by_source=True)),
         lambda: service.like("synthetic/1", "detections", None, page),
         lambda: service.select("detections", None, page),
     ):

@@ -27,7 +27,7 @@ from search.queries.pages import PLAIN
 from search.queries.questions import Question
 from search.rendering.columns import remark_on_topic
 from search.rendering.formats import render
-from search.results import Arrange
+from search.results import PageOptions
 from search.settings import SearchSettings
 
 LINKED = replace(AGN_PAPER, bibcode="2011ApJ...000..000A", source_names=(AGN.source_name,))
@@ -142,10 +142,10 @@ def test_other_restrictions_hold_beside_the_default(service):
 
 
 def test_of_a_full_page_it_is_not_counted_what_was_left_out(service):
-    first = by_spectrum(service, arrange=Arrange(limit=1))
+    first = by_spectrum(service, arrange=PageOptions(limit=1))
     assert first.off_topic == 0
     assert first.cursor
-    last = by_spectrum(service, arrange=Arrange(limit=10, cursor=first.cursor))
+    last = by_spectrum(service, arrange=PageOptions(limit=10, cursor=first.cursor))
     assert bibcodes(first) | bibcodes(last) == ON_TOPIC
     assert last.off_topic == 1
 

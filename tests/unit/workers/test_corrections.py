@@ -25,7 +25,7 @@ from search.collections.schema import DETECTIONS, PAPERS, SHARED_SPECTRUM, WITHD
 from search.filters.cone import Cone
 from search.filters.filters import DetectionFilter
 from search.inference.outliers import MIN_DETECTIONS, SCORE
-from search.results import Arrange
+from search.results import PageOptions
 from workers.bootstrap import score_outliers
 from workers.maintenance.reindex import Reindex
 from workers.writing.pipeline import DetectionItem, Pipeline
@@ -75,8 +75,8 @@ def everything_asked(services):
     yield "all", search.select("detections")
     yield "all, filtered", search.select("detections", filtered)
     yield "all papers", search.select("papers")
-    yield "diverse", search.by_text(QUESTION, "detections", arrange=Arrange(diversity=0.5))
-    yield "grouped", search.by_text(QUESTION, "detections", arrange=Arrange(by_source=True))
+    yield "diverse", search.by_text(QUESTION, "detections", arrange=PageOptions(diversity=0.5))
+    yield "grouped", search.by_text(QUESTION, "detections", arrange=PageOptions(by_source=True))
 
 
 def test_withdrawn_detections_and_papers_are_in_no_answer(services):
