@@ -197,6 +197,7 @@ def test_cli_says_which_process_holds_the_store(store):
         holder.communicate()
 
 
+@pytest.mark.slow
 def test_cli_kill_9_during_ingestion_loses_nothing_acknowledged(tmp_path):
     """Killed in the middle, the next run completes the rest and repeats nothing it has."""
     dataset, data_dir = tmp_path / "dataset", tmp_path / "data"
