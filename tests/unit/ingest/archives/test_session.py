@@ -42,13 +42,13 @@ def waits():
 
 @pytest.fixture
 def session(settings, waits):
-    settings = settings.model_copy(update={"archive_backoff_s": 1.0, "archive_timeout_s": 0.1})
+    settings = settings.model_copy(update={"archive_backoff_s": 1.0, "archive_timeout_s": 0.5})
     return PoliteSession("csc", settings, Counting(), waits.append)
 
 
 @pytest.mark.parametrize(
     "fault",
-    [BROKEN, too_many(), CUT, TRUNCATED, hang(0.15), status(503), status(408)],
+    [BROKEN, too_many(), CUT, TRUNCATED, hang(0.8), status(503), status(408)],
     ids=lambda fault: f"{fault.kind}{fault.status}",
 )
 def test_session_repeats_what_may_pass(session, waits, fault):
