@@ -28,7 +28,7 @@ SLOW = """
 import sys, time
 from two_models import BetterEncoder
 from search.store.server import ServerStore
-from workers import reindex
+from workers.maintenance import reindex
 
 class Slow(BetterEncoder):
     def encode_spectra(self, counts, exposure_s, **kwargs):
