@@ -30,7 +30,8 @@ test: $(INSTALLED)
 	$(if $(shell command -v stilts),,CHANDRA_WITHOUT_STILTS=1) $(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist worksteal $(PYTEST)
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m slow --numprocesses auto --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest -m slow --numprocesses auto --dist loadfile tests/integration tests/contract $(PYTEST)
+	$(BIN)/python -m pytest -m slow tests/unit $(PYTEST)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
